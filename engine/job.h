@@ -1,0 +1,92 @@
+/*
+ * job.h - what a worker does: one job for one module, described by plain data that fits a slot of the job ring.
+ *
+ * A job names its module by its index in the catalog; whoever runs it finds all else there and on disk. Jobs are
+ * idempotent: one whose worker died half way is run again, from its start, with the same description.
+ */
+#ifndef ENGINE_JOB_H
+#define ENGINE_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "catalog.h"
+#include "err.h"
+#include "file.h"
+#include "reader.h"
+
+enum job_kind {
+	JOB_NONE,
+	JOB_RESTORE, /**< bring the backing file to entry `target` */
+	JOB_CHECKOUT, /**< bring entry `target` into the descriptor that is handed over */
+	JOB_COMMIT, /**< compare the backing file with the last image, write what a new module commit needs to .varve/ */
+	JOB_PUBLISH, /**< after the commit is decided: put the files in sight under their names */
+	JOB_REPAIR, /**< rebuild the last image from base and deltas, as after a crash while publishing */
+	JOB_VERIFY, /**< read and check every file of the module */
+};
+
+/** What is known of a backing file: which chain entry it holds, and the marks by which it would be noticed that somebody
+ * else has written to it since. entry == CHAIN_NONE: nothing is known. */
+struct stamp {
+	uint32_t entry;
+	uint32_t reserved;
+	uint64_t inode;
+	uint64_t size;
+	int64_t mtime_ns;
+	int64_t ctime_ns;
+};
+
+enum {
+	JOB_DRY = 1u << 0, /**< restore: find out what would be written, write nothing */
+	JOB_SYNC = 1u << 1, /**< commit, publish: sync what is written */
+};
+
+struct job {
+	/* in */
+	uint32_t kind;
+	uint32_t module;
+	uint32_t target; /**< chain entry: restore, checkout; publish, repair: the newest */
+	uint32_t flags;
+	uint32_t basis; /**< commit: the entry at which the session began, CHAIN_NONE: deployed in it */
+	uint32_t reserved;
+	struct varve_id id; /**< commit: the id to give the module commit, if has_id */
+	uint32_t has_id;
+	struct stamp stamp; /**< in: of the backing file, if known. out: what it holds now */
+
+	/* out */
+	int32_t result; /**< 0 or -errno */
+	uint32_t unchanged; /**< commit: the bytes are what they were at `basis`, or at `same_entry` */
+	uint32_t same_entry;
+	uint32_t deltas_applied;
+	uint64_t bytes_read;
+	uint64_t bytes_written;
+	uint64_t size; /**< of the image */
+	struct chain_entry entry; /**< commit: the new entry */
+	uint64_t files, images, damaged; /**< verify */
+	char text[ERR_TEXT]; /**< the sentence, if result is not 0 */
+};
+
+/** What a process needs to run jobs; made once, after fork(), and used for one job at a time. */
+struct job_context {
+	const struct dir *base;
+	const struct dir *priv; /**< .varve/ */
+	const struct catalog *catalog;
+	struct reader *reader;
+
+	/** the descriptor that belongs to a JOB_CHECKOUT; the context's to close. Or -errno. */
+	int (*take_fd)(void *arg, const struct job *job);
+	/** JOB_VERIFY: something was found. */
+	void (*found)(void *arg, const struct job *job, bool damage, const char *file, const char *problem);
+	void *arg;
+
+	struct job_scratch *scratch; /**< buffers and compression contexts, kept between jobs */
+};
+
+/** job_context_open() - fill in @scratch; all other members are the caller's to set, before. */
+int job_context_open(struct job_context *context);
+void job_context_close(struct job_context *context);
+
+/** job_run() - run it; fills in the outputs, result and text. Never fails in any other way. */
+void job_run(struct job_context *context, struct job *job);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * sock.h - SOCK_SEQPACKET Unix sockets: whole messages, with file descriptors beside them.
+ *
+ * Every descriptor made here is close-on-exec. Sends never raise SIGPIPE.
+ */
+#ifndef IO_SOCK_H
+#define IO_SOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "file.h"
+
+/** Most bytes in one message. Larger things travel as a memfd beside it. */
+#define SOCK_MESSAGE_MAX 65536
+
+/** sock_pair() - two connected sockets. */
+int sock_pair(int fds[2]);
+
+/** sock_listen() - bind @name in @dir (by way of /proc/self/fd, so that long paths work) and listen, non-blocking; a
+ * stale socket of that name is replaced. Mode 0600. Returns a descriptor or -errno. */
+int sock_listen(const struct dir *dir, const char *name);
+
+/** sock_connect() - connect to it, blocking. Returns a descriptor or -errno (-ENOENT, -ECONNREFUSED: no one listens;
+ * without a sentence). */
+int sock_connect(const struct dir *dir, const char *name);
+
+/** sock_accept() - the next connection, non-blocking; -EAGAIN if there is none. */
+int sock_accept(int listener);
+
+/** sock_peer() - the peer's process, user. */
+int sock_peer(int fd, pid_t *pid, uid_t *uid);
+
+/** sock_send() - one message, with descriptor @pass beside it (-1: none). -EAGAIN if the socket does not block and is
+ * full; -EPIPE, -ECONNRESET: the peer is gone. */
+int sock_send(int fd, const void *message, size_t size, int pass);
+
+/**
+ * sock_recv() - one message.
+ * @passed  out: the descriptor that came beside it, now the caller's, or -1; any further ones are closed. May be NULL:
+ *          then all are closed.
+ * Returns its size, 0 at the end (the peer has closed), or -errno: -EAGAIN, -EINTR, -EMSGSIZE (longer than @capacity).
+ */
+ssize_t sock_recv(int fd, void *message, size_t capacity, int *passed);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * pool.h - the worker processes: started, watched, replaced, made more or fewer.
+ *
+ * Used by the coordinator only, which is one thread. No call blocks (but pool_close()).
+ */
+#ifndef WORKERS_POOL_H
+#define WORKERS_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "job.h"
+#include "ring.h"
+#include "varve.h"
+
+/** What every worker inherits at its fork. Must outlive the pool. */
+struct pool_setup {
+	struct dir *base;
+	struct dir *priv;
+	struct catalog *catalog;
+	enum read_method method;
+	unsigned depth; /**< files in flight per worker */
+	const int *close_fds; /**< reserved: workers close every descriptor but those they need */
+};
+
+/** Called from pool_dispatch() and pool_reap(). */
+struct pool_events {
+	/** a job has ended: @job has its outputs; @cookie as given to pool_post(). */
+	void (*done)(void *arg, void *cookie, struct job *job);
+	/** JOB_VERIFY: a worker has found something. */
+	void (*found)(void *arg, void *cookie, bool damage, const char *file, const char *problem);
+	/** one sentence for the log: a worker died, was replaced, ... */
+	void (*notice)(void *arg, const char *text);
+	void *arg;
+};
+
+struct pool;
+
+/** pool_open() - start @workers processes. @epoll: a descriptor of epoll, to which the pool adds its descriptors with
+ * data.ptr == the pool. */
+int pool_open(
+    const struct pool_setup *setup, const struct pool_events *events, unsigned workers, int epoll, struct pool **pool);
+
+/** pool_close() - end the workers (SIGKILL after @grace_ms) and wait for them. Jobs under way are lost. */
+void pool_close(struct pool *pool, int grace_ms);
+
+/**
+ * pool_post() - hand a job to the workers.
+ * @fd  for JOB_CHECKOUT: the descriptor, dup()ed by the pool; else -1
+ * Returns 0, or -EAGAIN (as many jobs as may be are under way already: pool_room()).
+ */
+int pool_post(struct pool *pool, const struct job *job, void *cookie, int fd);
+
+/** pool_room() - jobs that can be posted before workers have more than two each waiting or running. */
+unsigned pool_room(const struct pool *pool);
+
+/** pool_in_flight() - jobs posted and not yet done. */
+unsigned pool_in_flight(const struct pool *pool);
+
+/** pool_reap() - call done() for every job that has ended. Returns how many. */
+unsigned pool_reap(struct pool *pool);
+
+/** pool_dispatch() - after epoll said so: jobs' ends, workers' deaths and questions. A worker that died is replaced and
+ * its job given to another; a job that has killed two workers ends with -ENOTRECOVERABLE and a sentence. */
+void pool_dispatch(struct pool *pool);
+
+/** pool_sleep_begin() - before epoll_wait(): false if there are ended jobs to reap. pool_sleep_end() after it. */
+bool pool_sleep_begin(struct pool *pool);
+void pool_sleep_end(struct pool *pool);
+
+/** pool_resize() - 1 to RING_WORKERS. Surplus workers end after their jobs. */
+int pool_resize(struct pool *pool, unsigned workers);
+unsigned pool_size(const struct pool *pool);
+
+/** pool_stat() - figures of each worker; @stats has room for pool_size(). */
+void pool_stat(const struct pool *pool, struct varve_worker_stat *stats);
+
+/** pool_jobs() - jobs done since the start, by all workers, also those gone. */
+uint64_t pool_jobs(const struct pool *pool);
+
+#endif
