@@ -21,7 +21,7 @@
  * INFO             id commit                                      u32 n = 1, commit
  * RESOLVE          str text                                       id commit
  * VERIFY           -                                              u64 modules, files, bytes, images, damaged
- * STAT             -                                              stat (wire.c)
+ * STAT             -                                              stat (wire_stat.c)
  * WORKERS          u32 n                                          -
  *
  * A reply with a result other than 0 has a str, the sentence. Besides, the coordinator sends
@@ -82,7 +82,7 @@ struct wire_message {
 };
 
 /**
- * wire_send() - send one message; a large payload goes into a memfd (then @fd must be -1).
+ * wire_send() - send one message; a large payload goes into a memfd (then @fd must be -1). @payload: NULL, none.
  * Returns 0, -EAGAIN (the socket does not block and is full), -EPIPE, -ECONNRESET, -ENOMEM.
  */
 int wire_send(int sock, enum wire_type type, uint32_t serial, const struct buf *payload, int fd);
@@ -99,6 +99,11 @@ void wire_get_id(struct cursor *c, struct varve_id *id);
 void wire_put_string(struct buf *b, const char *text);
 /** wire_get_string() - the characters in place, not terminated, and their number; a NUL among them is bad. */
 const char *wire_get_string(struct cursor *c, uint32_t *length);
+/** A double travels as its 64 bits; one that is negative or not finite is bad. */
+void wire_put_double(struct buf *b, double value);
+double wire_get_double(struct cursor *c);
+/** wire_get_bool() - a u8; other than 0 and 1 is bad. */
+bool wire_get_bool(struct cursor *c);
 void wire_put_report(struct buf *b, const struct varve_report *report);
 void wire_get_report(struct cursor *c, struct varve_report *report);
 void wire_put_commit(struct buf *b, const struct varve_commit_info *commit);
