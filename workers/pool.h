@@ -20,7 +20,10 @@ struct pool_setup {
 	struct catalog *catalog;
 	enum read_method method;
 	unsigned depth; /**< files in flight per worker */
-	const int *close_fds; /**< reserved: workers close every descriptor but those they need */
+	uint64_t
+	    spin_ns; /**< how long a worker looks for a job before it sleeps; 0: by the number of CPUs and workers */
+	unsigned hang_ms; /**< a worker that shows no sign of life in a job for so long is killed; 0: VARVE_HANG_MS from
+	                       the environment, else 30,000 */
 };
 
 /** Called from pool_dispatch() and pool_reap(). */
@@ -35,6 +38,9 @@ struct pool_events {
 };
 
 struct pool;
+
+/** For pool_setup.spin_ns: sleep at once. */
+#define POOL_SPIN_NEVER UINT64_MAX
 
 /** pool_open() - start @workers processes. @epoll: a descriptor of epoll, to which the pool adds its descriptors with
  * data.ptr == the pool. */
@@ -64,6 +70,10 @@ unsigned pool_reap(struct pool *pool);
  * its job given to another; a job that has killed two workers ends with -ENOTRECOVERABLE and a sentence. */
 void pool_dispatch(struct pool *pool);
 
+/** pool_tick() - to be called about once a second: kills workers that hang, starts those that could not be started
+ * before, notices what a worker gone wrong has done to the ring, and reaps. */
+void pool_tick(struct pool *pool);
+
 /** pool_sleep_begin() - before epoll_wait(): false if there are ended jobs to reap. pool_sleep_end() after it. */
 bool pool_sleep_begin(struct pool *pool);
 void pool_sleep_end(struct pool *pool);
@@ -77,5 +87,10 @@ void pool_stat(const struct pool *pool, struct varve_worker_stat *stats);
 
 /** pool_jobs() - jobs done since the start, by all workers, also those gone. */
 uint64_t pool_jobs(const struct pool *pool);
+
+/** pool_reader_name() / pool_reader_reason() - what the workers read with, and why not with io_uring (reader.h), as the
+ * first one that started has said; "" until then. */
+const char *pool_reader_name(const struct pool *pool);
+const char *pool_reader_reason(const struct pool *pool);
 
 #endif

@@ -31,30 +31,68 @@ struct worker_line {
 	_Atomic uint64_t bytes_written;
 	_Atomic uint64_t busy_ns;
 	_Atomic uint64_t started_ns; /**< CLOCK_MONOTONIC */
-	_Atomic uint64_t beat_ns; /**< last sign of life: when it took or ended a job */
+	_Atomic uint64_t beat_ns; /**< last sign of life: when it took or ended a job, woke up, or said so in a job */
+	_Atomic uint32_t wake; /**< the futex that it sleeps on; 0: asleep, or about to be */
 };
 
 struct ring {
 	struct shm shm;
 	struct ring_memory *memory; /**< = shm.base */
-	int wake_fd; /**< eventfd: a worker has ended a job while the coordinator slept */
+	struct ring_mirror *mirror; /**< the coordinator's own record of each slot, out of the workers' reach */
+	int wake_fd; /**< eventfd, non-blocking: a worker has ended a job while the coordinator slept */
 };
 
+/** ring_create() - an empty ring. Returns 0, -ENOMEM, -EMFILE and others. Close it with ring_close() in any case. */
 int ring_create(struct ring *ring);
 void ring_close(struct ring *ring);
 
 /* The coordinator's side. Everything read from a slot was possibly written by a worker gone wrong: it is copied out,
  * then checked. */
 
-/** ring_post() - FREE to READY, and wake a worker if all sleep. Returns 0 or -EAGAIN (all slots are in use). */
+/** ring_post() - FREE to READY, and wake a worker if none is about to look anyway. Returns 0 or -EAGAIN (all slots are
+ * in use). */
 int ring_post(struct ring *ring, const struct job *job, struct ticket *ticket);
 
-/** ring_reap() - the next DONE job, copied to @job, its slot FREE. Returns false if there is none. */
+/**
+ * ring_reap() - the next DONE job, copied to @job, its slot FREE. Returns false if there is none.
+ * The inputs of @job are those that were posted, `result` is 0 or a negative errno, and `text` is terminated, with no
+ * control characters; all other outputs are whatever the worker wrote: the caller checks them before it uses them.
+ */
 bool ring_reap(struct ring *ring, struct job *job, struct ticket *ticket);
 
-/** ring_lost() - worker @worker is dead: the job that it had (if any) is made READY again with a new generation.
- * Returns 1 and the old and the new ticket if there was one, else 0. A job it had finished stays DONE. */
+/** A job whose worker dies is run again unless it has lost so many. */
+#define RING_TRIES 2
+
+/**
+ * ring_lost() - worker @worker is dead, and its process reaped: the next job that it had is made READY again with a new
+ * generation, or given up. A job it had finished stays DONE. Call it until it returns 0.
+ * Returns 0 (there is none), 1 (READY again: @was, @now), or -ENOTRECOVERABLE (@was has lost RING_TRIES workers; its
+ * slot is FREE, ring_job() still has it).
+ */
 int ring_lost(struct ring *ring, uint32_t worker, struct ticket *was, struct ticket *now);
+
+/** ring_job() - the job that was posted last in @slot, as it was posted. */
+const struct job *ring_job(const struct ring *ring, uint32_t slot);
+
+/** ring_scribbled() - whether a slot's word is not what it can be: a worker has gone wrong, and nobody knows which. */
+bool ring_scribbled(const struct ring *ring);
+
+/** ring_mend() - after ring_scribbled(), once *all* workers are dead and ring_lost() was called for each: put right what
+ * is wrong. Returns as ring_lost() does; call it until it returns 0. */
+int ring_mend(struct ring *ring, struct ticket *was, struct ticket *now);
+
+/** ring_owner() - the worker that runs the job @ticket, as far as the shared memory can be believed; UINT32_MAX: none. */
+uint32_t ring_owner(const struct ring *ring, struct ticket ticket);
+
+/** ring_running() - set the bit of each worker that has a RUNNING job, clear all others. Returns how many jobs are
+ * READY. @oldest: out: a number that stays the same as long as the same job is the first of those that wait. */
+unsigned ring_running(const struct ring *ring, uint64_t busy[RING_WORKERS / 64], uint64_t *oldest);
+
+/** ring_nudge() - wake a worker whatever it says of itself; no harm if it is awake. */
+void ring_nudge(struct ring *ring, uint32_t worker);
+
+/** ring_drain() - take back what was written to wake_fd. */
+void ring_drain(struct ring *ring);
 
 /** ring_withdraw() - take a READY job back before anyone takes it, its slot FREE. False: it is RUNNING or DONE. */
 bool ring_withdraw(struct ring *ring, struct ticket ticket);
@@ -73,6 +111,11 @@ bool ring_take(
 
 /** ring_done() - RUNNING to DONE with the outputs of @job. False: the ticket is of an old generation, dropped. */
 bool ring_done(struct ring *ring, uint32_t worker, struct ticket ticket, const struct job *job);
+
+/** ring_set_spin() / ring_spin() - how long a worker shall spin, nanoseconds: said by the coordinator, read by workers
+ * (at most 1 ms, whatever the shared memory says). */
+void ring_set_spin(struct ring *ring, uint64_t spin_ns);
+uint64_t ring_spin(const struct ring *ring);
 
 /** ring_retire() / ring_retiring() - ask a worker to end after its job; whether this worker was asked. */
 void ring_retire(struct ring *ring, uint32_t worker, bool retire);

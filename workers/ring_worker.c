@@ -1,0 +1,145 @@
+/*
+ * ring_worker.c - jobs in memory that coordinator and workers share: a worker's side. States and rules are in ring.c.
+ *
+ * Nothing here needs to be undone if the worker dies: a bit that it leaves behind in `spinning` or `asleep` is taken
+ * back by ring_lost(), and costs at most a late wake-up until then.
+ */
+#include "ring.h"
+
+#include <errno.h>
+
+#include "cpu.h"
+#include "ring_memory.h"
+
+/** No worker burns a CPU longer than this for one wait, whatever is asked. */
+#define SPIN_MAX_NS 1000000u
+
+uint64_t ring_spin(const struct ring *ring)
+{
+	uint64_t spin_ns = atomic_load_explicit(&ring->memory->spin_ns, memory_order_relaxed);
+	return spin_ns < SPIN_MAX_NS ? spin_ns : SPIN_MAX_NS;
+}
+
+bool ring_retiring(const struct ring *ring, uint32_t worker)
+{
+	return atomic_load(&ring->memory->retiring[worker / 64]) & bit_of(worker);
+}
+
+static void beat(struct worker_line *line)
+{
+	atomic_store_explicit(&line->beat_ns, clock_now(), memory_order_relaxed);
+}
+
+/** take_ready() - look at all slots once, from the one that is probably next. */
+static bool take_ready(struct ring *ring, uint32_t worker, struct job *job, struct ticket *ticket)
+{
+	struct ring_memory *memory = ring->memory;
+	uint32_t start = atomic_load_explicit(&memory->next, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < RING_SLOTS; i++) {
+		uint32_t slot = (start + i) % RING_SLOTS;
+		uint64_t word = atomic_load(&memory->words[slot]);
+		if (word_state(word) != SLOT_READY)
+			continue;
+		uint32_t generation = word_generation(word);
+		if (!atomic_compare_exchange_strong(
+		        &memory->words[slot], &word, slot_word(generation, worker, SLOT_RUNNING)))
+			continue;
+		atomic_store_explicit(&memory->next, slot + 1, memory_order_relaxed);
+		atomic_store_explicit(&memory->lines[worker].slot, slot, memory_order_relaxed);
+		*job = memory->bodies[slot].job;
+		*ticket = (struct ticket) {slot, generation};
+		return true;
+	}
+	return false;
+}
+
+/** spin() - watch `posts` for @spin_ns; whether it has moved on from @seen. */
+static bool spin(struct ring *ring, uint32_t worker, uint32_t seen, uint64_t spin_ns)
+{
+	struct ring_memory *memory = ring->memory;
+	uint64_t end = clock_now() + spin_ns;
+	bool moved = false;
+
+	atomic_fetch_or(&memory->spinning[worker / 64], bit_of(worker));
+	do {
+		/* Reading the clock costs as much as a dozen looks at the word. */
+		for (unsigned i = 0; i < 16 && !moved; i++) {
+			cpu_relax();
+			moved = atomic_load_explicit(&memory->posts, memory_order_relaxed) != seen;
+		}
+	} while (!moved && clock_now() < end);
+	/* Before anything is taken: ring_post() counts those that still look (ring.c). */
+	atomic_fetch_and(&memory->spinning[worker / 64], ~bit_of(worker));
+	return moved;
+}
+
+/** doze() - sleep until woken or @deadline. False: time is up, or a signal came. */
+static bool doze(struct ring *ring, uint32_t worker, uint32_t seen, uint64_t deadline)
+{
+	struct ring_memory *memory = ring->memory;
+	struct worker_line *line = &memory->lines[worker];
+	struct timespec left = {0};
+	bool goes_on = true;
+
+	if (deadline != UINT64_MAX) {
+		uint64_t now = clock_now();
+		if (now >= deadline)
+			return false;
+		left.tv_sec = (time_t)((deadline - now) / 1000000000u);
+		left.tv_nsec = (long)((deadline - now) % 1000000000u);
+	}
+	atomic_store(&line->wake, 0);
+	atomic_fetch_or(&memory->asleep[worker / 64], bit_of(worker));
+	/* What came before the bit was set has woken nobody: look once more. */
+	if (atomic_load(&memory->posts) == seen && !ring_retiring(ring, worker)) {
+		long result = futex(&line->wake, FUTEX_WAIT, 0, deadline == UINT64_MAX ? NULL : &left);
+		goes_on = result == 0 || errno == EAGAIN;
+	}
+	atomic_fetch_and(&memory->asleep[worker / 64], ~bit_of(worker));
+	return goes_on;
+}
+
+bool ring_take(
+    struct ring *ring, uint32_t worker, uint64_t spin_ns, int timeout_ms, struct job *job, struct ticket *ticket)
+{
+	uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : clock_now() + (uint64_t)timeout_ms * 1000000u;
+
+	for (;;) {
+		beat(&ring->memory->lines[worker]);
+		if (ring_retiring(ring, worker))
+			return false;
+		uint32_t seen = atomic_load(&ring->memory->posts);
+		if (take_ready(ring, worker, job, ticket))
+			return true;
+		if (spin_ns && spin(ring, worker, seen, spin_ns))
+			continue;
+		if (!doze(ring, worker, seen, deadline))
+			return false;
+	}
+}
+
+bool ring_done(struct ring *ring, uint32_t worker, struct ticket ticket, const struct job *job)
+{
+	struct ring_memory *memory = ring->memory;
+	uint64_t word = slot_word(ticket.generation, worker, SLOT_RUNNING);
+
+	if (ticket.slot >= RING_SLOTS)
+		return false;
+	beat(&memory->lines[worker]);
+	atomic_store_explicit(&memory->lines[worker].slot, WORKER_IDLE, memory_order_relaxed);
+	/* The body is not touched unless it is still ours: the slot may hold another job by now. */
+	if (atomic_load(&memory->words[ticket.slot]) != word)
+		return false;
+	memory->bodies[ticket.slot].job = *job;
+	if (!atomic_compare_exchange_strong(
+	        &memory->words[ticket.slot], &word, slot_word(ticket.generation, worker, SLOT_DONE)))
+		return false;
+	if (atomic_load(&memory->coordinator_sleeps) && atomic_exchange(&memory->coordinator_sleeps, 0)) {
+		uint64_t one = 1;
+		/* It can fail only if 2^64 - 2 such marks wait to be read. */
+		if (write(ring->wake_fd, &one, sizeof(one)) < 0)
+			return true;
+	}
+	return true;
+}
