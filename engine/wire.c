@@ -138,8 +138,12 @@ int wire_recv(int sock, struct wire_message *message)
 		wire_release(message);
 		return 0;
 	}
+	if (n == -EMSGSIZE)
+		return fail(EPROTO, "a message is longer than any can be");
+	if (n == -EAGAIN || n == -EINTR || n == -ECONNRESET)
+		return (int)n;
 	if (n < 0)
-		return n == -EMSGSIZE ? fail(EPROTO, "a message is longer than any can be") : (int)n;
+		return fail_sys((int)-n, "a message can not be received");
 	int r = parse_head(message, (size_t)n);
 	if (!r)
 		return 1;

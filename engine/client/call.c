@@ -1,0 +1,307 @@
+/*
+ * call.c - one request, its answer, and the waiting in between.
+ *
+ *   call_begin --> call_run --> [conn_open] --> send --> receive ... receive --> reply --> call_end
+ *                     ^                           |         |  PROGRESS, FINDING, SHRINK: call->event()
+ *                     '------- once more ---------'---------' the connection ended
+ *
+ * An answer to a small request comes within some microseconds if the coordinator is awake, and a sleeping reader costs
+ * more than that to wake: so the socket is tried for vm->spin_ns before poll().
+ *
+ * Cancelling must be possible from a signal handler, so varve_vm_cancel() only counts vm->cancels up and writes to an
+ * eventfd. A call is cancelled if the count is not what it was when the call began; the eventfd does no more than end
+ * its poll(). It is emptied when a call begins and no other is under way, never by a call that merely looks: that
+ * could take the news from another. A call that finds it readable though the count is its own (the cancel came before
+ * it, and others are under way) stops polling it and looks at the count 20 times a second instead.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "cpu.h"
+#include "err.h"
+
+#define TICK_MS 50
+#define TICK_NS (TICK_MS * 1000000ull)
+
+void call_begin(struct call *call, struct varve_vm *vm, struct conn *conn, enum wire_type type, const char *name)
+{
+	memset(call, 0, sizeof(*call));
+	call->vm = vm;
+	call->conn = conn;
+	call->type = type;
+	call->name = name;
+	call->pass = -1;
+	pthread_mutex_lock(&vm->idle_lock);
+	call->cancels = atomic_load(&vm->cancels);
+	if (vm->calls++ == 0 && vm->drained != call->cancels) {
+		uint64_t count;
+		vm->drained = call->cancels;
+		if (read(vm->cancel_fd, &count, sizeof(count)) < 0) {
+			/* The write has not come yet: then some call will be deaf, which is slower but right. */
+		}
+	}
+	pthread_mutex_unlock(&vm->idle_lock);
+}
+
+int call_end(struct call *call, int r)
+{
+	buf_free(&call->request);
+	pthread_mutex_lock(&call->vm->idle_lock);
+	call->vm->calls--;
+	pthread_mutex_unlock(&call->vm->idle_lock);
+	return r;
+}
+
+bool call_stopped(const struct call *call)
+{
+	return atomic_load(&call->vm->cancels) != call->cancels;
+}
+
+void call_drop(struct call *call)
+{
+	struct varve_vm *vm = call->vm;
+	conn_close(call->conn);
+	if (call->conn == vm->main && vm->session)
+		atomic_store(&vm->session->dead, true);
+}
+
+int call_bad(struct call *call)
+{
+	call_drop(call);
+	return fail(EPROTO,
+	    "the coordinator of %s answered %s in a form that is not known here; is it of the same version?",
+	    call->vm->path, call->name);
+}
+
+static int call_lost(struct call *call)
+{
+	call->lost = true;
+	call_drop(call);
+	return fail(ECONNRESET, "the coordinator of %s died during %s; try again", call->vm->path, call->name);
+}
+
+static int call_canceled(const struct call *call)
+{
+	return fail(ECANCELED, "%s was cancelled", call->name);
+}
+
+/* Send, waiting for room: the socket does not block. */
+static int send_message(struct call *call, enum wire_type type, const struct buf *payload, int pass)
+{
+	for (;;) {
+		int r = wire_send(call->conn->sock, type, call->conn->serial, payload, pass);
+		if (r == -EAGAIN) {
+			struct pollfd room = {.fd = call->conn->sock, .events = POLLOUT};
+			poll(&room, 1, -1);
+		} else if (r != -EINTR) {
+			return r;
+		}
+	}
+}
+
+int call_cancel(struct call *call)
+{
+	call->cancelled = true;
+	if (call->abrupt) {
+		call_drop(call);
+		return call_canceled(call);
+	}
+	/* Should this fail, the connection is gone, and receiving will say so. */
+	send_message(call, WIRE_CANCEL, NULL, -1);
+	return 0;
+}
+
+int call_send(struct call *call, enum wire_type type)
+{
+	int r = send_message(call, type, NULL, -1);
+	if (r == -EPIPE || r == -ECONNRESET)
+		return call_lost(call);
+	return r ? fail_sys(-r, "%s can not go on", call->name) : 0;
+}
+
+static int send_request(struct call *call)
+{
+	int r = send_message(call, call->type, &call->request, call->pass);
+	if (r == -EPIPE || r == -ECONNRESET)
+		return call_lost(call);
+	if (r)
+		return fail_sys(-r, "the coordinator of %s can not be asked for %s", call->vm->path, call->name);
+	call->sent = true;
+	return 0;
+}
+
+/* Milliseconds to sleep at most; negative: until something comes. */
+static int patience(const struct call *call)
+{
+	if (call->cancelled)
+		return -1;
+	return call->tick || call->deaf ? TICK_MS : -1;
+}
+
+/* Call tick() if its time has come. */
+static int tick(struct call *call)
+{
+	uint64_t now = clock_now();
+	if (!call->tick || call->cancelled || now - call->tick_at < TICK_NS)
+		return 0;
+	call->tick_at = now;
+	return call->tick(call) ? call_cancel(call) : 0;
+}
+
+/* Sleep until there may be a message, a cancel, or it is time for tick(). */
+static int doze(struct call *call)
+{
+	struct pollfd fds[2] = {
+	    {.fd = call->conn->sock, .events = POLLIN},
+	    {.fd = call->vm->cancel_fd, .events = POLLIN},
+	};
+	bool listening = !call->cancelled && !call->deaf;
+	int n = poll(fds, listening ? 2 : 1, patience(call));
+	if (n < 0 && errno != EINTR) {
+		int err = errno;
+		call_drop(call);
+		return fail_sys(err, "%s can not be waited for", call->name);
+	}
+	if (!call->cancelled && call_stopped(call))
+		return call_cancel(call);
+	if (n > 0 && listening && fds[1].revents)
+		call->deaf = true;
+	return tick(call);
+}
+
+/* The next message, into call->conn->message. */
+static int receive(struct call *call)
+{
+	struct conn *conn = call->conn;
+	uint64_t spin_until = call->vm->spin_ns ? clock_now() + call->vm->spin_ns : 0;
+	wire_release(&conn->message);
+	for (;;) {
+		int r = wire_recv(conn->sock, &conn->message);
+		if (r == 1)
+			return 0;
+		if (r == 0 || r == -ECONNRESET || r == -EPIPE)
+			return call_lost(call);
+		if (r == -EINTR)
+			continue;
+		if (r != -EAGAIN) {
+			call_drop(call);
+			err_prefix("the coordinator of %s: ", call->vm->path);
+			return r;
+		}
+		if (spin_until && clock_now() < spin_until) {
+			cpu_relax();
+			continue;
+		}
+		spin_until = 0;
+		r = doze(call);
+		if (r)
+			return r;
+	}
+}
+
+/* A REPLY: its result, and the rest in *@reply. */
+static int take_result(struct call *call, struct cursor *reply)
+{
+	struct cursor *c = &call->conn->message.payload;
+	int32_t result = (int32_t)cursor_u32(c);
+	if (c->bad || result > 0 || result < -4095)
+		return call_bad(call);
+	if (result == 0) {
+		*reply = *c;
+		return 0;
+	}
+	uint32_t length;
+	const char *sentence = wire_get_string(c, &length);
+	if (c->bad || cursor_left(c))
+		return call_bad(call);
+	char *text = text_copy(sentence, length);
+	fail_with(-result, text ? text : "");
+	free(text);
+	return result;
+}
+
+int call_exchange(struct call *call, struct cursor *reply)
+{
+	struct conn *conn = call->conn;
+	struct wire_message *message = &conn->message;
+	if (call_stopped(call))
+		return call_canceled(call);
+	if (++conn->serial == 0)
+		conn->serial = 1;
+	int r = send_request(call);
+	while (!r) {
+		r = receive(call);
+		if (r)
+			break;
+		if (message->serial != conn->serial)
+			return call_bad(call);
+		if (message->type == WIRE_REPLY)
+			return take_result(call, reply);
+		if (message->type < WIRE_REPLY || !call->event)
+			return call_bad(call);
+		r = call->event(call, message);
+		if (r)
+			call_drop(call);
+	}
+	return r;
+}
+
+int call_run(struct call *call, struct cursor *reply)
+{
+	for (int tries = 0;; tries++) {
+		int r = 0;
+		call->sent = call->lost = call->cancelled = false;
+		*reply = cursor_over("", 0);
+		if (call->conn->sock < 0)
+			r = conn_open(call->vm, call->conn, NULL);
+		if (!r)
+			r = call_exchange(call, reply);
+		if (!call->lost || tries || call->retry == RETRY_NEVER)
+			return r;
+		if (call->sent && call->retry != RETRY_ALWAYS)
+			return r;
+	}
+}
+
+int call_finish(struct call *call, const struct cursor *reply)
+{
+	return reply->bad || cursor_left(reply) ? call_bad(call) : 0;
+}
+
+int call_take_fd(struct call *call)
+{
+	int fd = call->conn->message.fd;
+	if (fd < 0)
+		return call_bad(call);
+	call->conn->message.fd = -1;
+	return fd;
+}
+
+char *text_copy(const char *text, uint32_t length)
+{
+	char *copy = malloc((size_t)length + 1);
+	if (!copy)
+		return NULL;
+	for (uint32_t i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)text[i];
+		copy[i] = (c < ' ' && c != '\n' && c != '\t') || c == 0x7f ? '?' : (char)c;
+	}
+	copy[length] = 0;
+	return copy;
+}
+
+void varve_vm_cancel(struct varve_vm *vm)
+{
+	int saved = errno;
+	uint64_t one = 1;
+	if (vm) {
+		atomic_fetch_add(&vm->cancels, 1);
+		if (write(vm->cancel_fd, &one, sizeof(one)) < 0) {
+			/* Only if 2^64 - 2 cancels were never read: it is readable all the same. */
+		}
+	}
+	errno = saved;
+}

@@ -1,0 +1,32 @@
+/*
+ * serve.c - becoming the coordinator, as `varve serve` does.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "err.h"
+
+int varve_serve(const char *base_dir, const struct varve_options *options)
+{
+	struct varve_options copy;
+	struct spawn_args args;
+	char *path = NULL, *program = NULL;
+	int r = vm_options(options, &copy);
+	if (!r)
+		r = vm_path(base_dir, &path);
+	if (!r)
+		r = spawn_args(&args, &copy, path, -1);
+	if (!r)
+		r = spawn_find(copy.coordinator, &program);
+	if (!r) {
+		execve(program, args.argv, spawn_environment());
+		r = errno == ENOEXEC || errno == ENOENT
+		        ? fail(ENOEXEC, "%s is not a program that this machine can run; install it again", program)
+		        : fail_sys(errno, "%s can not be started", program);
+	}
+	free(program);
+	free(path);
+	return r;
+}
