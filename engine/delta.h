@@ -61,10 +61,16 @@ struct delta {
 	uint64_t old_size;
 	uint64_t new_size;
 	struct image_hash hash; /**< of the new image */
-	struct runs runs; /**< all runs, checked: ascending, within new_size */
+	struct runs
+	    runs; /**< all runs, checked: ascending, not overlapping, within new_size, none across a section's end */
 	struct delta_section *sections;
 	size_t sections_count;
 	size_t sections_capacity;
+	size_t *zeros; /**< indices of the runs that are zero bytes and have no literals, ascending */
+	size_t zeros_count;
+	size_t zeros_capacity;
+	struct buf list; /**< the list of runs, unpacked */
+	struct ZSTD_DCtx_s *unpacker; /**< made when a packed list is met first */
 };
 
 /**

@@ -12,6 +12,12 @@
 /** Room for the longest name, "<ModId>_<CommitId>_<n>" and its NUL. */
 #define NAME_MAX_SIZE (VARVE_ID_TEXT + 1 + VARVE_ID_TEXT + 1 + 10 + 1)
 
+/** id_to_text() - 64 upper-case hex digits and a NUL. */
+void id_to_text(const struct varve_id *id, char text[VARVE_ID_TEXT + 1]);
+
+/** id_from_text() - read exactly 64 hex digits of either case, and then the NUL. False: they are not; @id is unchanged. */
+bool id_from_text(const char *text, struct varve_id *id);
+
 void name_backing(char *name, const struct varve_id *module);
 void name_image(char *name, const struct varve_id *module, const struct varve_id *commit);
 void name_delta(char *name, const struct varve_id *module, const struct varve_id *commit, uint32_t ordinal);
