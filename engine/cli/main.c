@@ -153,7 +153,7 @@ int main(int argc, char **argv)
 	struct top top = {0};
 	struct cli cli = {0};
 	char *help[3] = {NULL, NULL, NULL};
-	char name[32];
+	char name[32] = "varve"; /* what messages begin with, whatever path it was started by */
 	int code;
 
 	descriptors_fill();
@@ -161,6 +161,8 @@ int main(int argc, char **argv)
 	json_set_alloc_funcs(json_memory, free);
 	argp_err_exit_status = EXIT_USAGE;
 	argp_program_version_hook = version_print;
+	if (argc > 0)
+		argv[0] = name;
 	argp_parse(&top_argp, argc, argv, ARGP_IN_ORDER, NULL, &top);
 	if (!strcmp(top.argv[0], "help"))
 		help_rewrite(&top, help);

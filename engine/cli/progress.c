@@ -14,7 +14,7 @@
 
 #include "cli.h"
 
-#define BAR_WIDTH 24
+#define BAR_WIDTH 20
 #define REDRAW_SECONDS 0.1
 #define GUESS_AFTER_SECONDS 0.5 /* before that, the time left would be a guess from nothing */
 
@@ -72,9 +72,14 @@ void progress_update(double share, uint64_t done, uint64_t total, uint64_t bytes
 	snprintf(line, sizeof(line), "%s  [%s] %3d %%  %llu/%llu %s  %s", bar.verb, blocks, (int)(share * 100),
 	    (unsigned long long)done, (unsigned long long)total, bar.unit, text_size(bytes).s);
 	if (elapsed >= GUESS_AFTER_SECONDS && share > 0) {
+		double left = elapsed * (1 - share) / share;
+
 		width = strlen(line);
-		snprintf(
-		    line + width, sizeof(line) - width, "  %s left", text_seconds(elapsed * (1 - share) / share).s);
+		/* Whole seconds: more would pretend to know. */
+		snprintf(line + width, sizeof(line) - width, "  %s left",
+		    left < 1    ? "1 s"
+		    : left < 60 ? text_count((uint64_t)left, "s", "s").s
+		                : text_seconds(left).s);
 	}
 	/* A line that wraps could not be taken back. */
 	width = terminal_width() - 1;
