@@ -74,7 +74,7 @@ begun() {
 	[ -n "$(find long -maxdepth 1 -name '*_*' 2>/dev/null)" ]
 }
 wait_until begun
-kill -INT $importer
+kill -TERM $importer # SIGINT is ignored in what a script puts into the background
 wait $importer
 code=$?
 # It may have been quicker than the signal.

@@ -28,6 +28,10 @@ for path in ../outside "$scratch/outside" a/../../outside /etc/passwd .. a/.. ''
 	entry "$path" 10000 "$hash"
 	refused
 done
+# Whether there is a file outside is not told either.
+entry ../missing 0 "$hash"
+refused
+says 'not a path beneath'
 ln -s ../outside recording/link
 ln -s "$scratch/outside" recording/absolute
 ln -s .. recording/up
@@ -60,6 +64,7 @@ for path in fifo folder missing a/0/x; do
 	entry "$path" 0 "$(id 0)"
 	refused
 	says "$path"
+	case $path in f*) says 'not a regular file' ;; esac
 done
 
 promise 'an image with another SHA-256 is not committed'
