@@ -108,6 +108,7 @@ struct ticket ring_publish(struct ring *ring, uint32_t slot)
 	struct mirror_slot *mine = &ring->mirror->slots[slot];
 
 	mine->generation++;
+	mine->owner = UINT32_MAX;
 	mine->number = ring->mirror->numbers++;
 	ring->memory->bodies[slot].job = mine->job;
 	atomic_store(&ring->memory->words[slot], slot_word(mine->generation, 0, SLOT_READY));
@@ -165,8 +166,10 @@ bool ring_reap(struct ring *ring, struct job *job, struct ticket *ticket)
 		uint32_t slot = round == 0 ? mirror->reap_at : 0;
 		uint32_t end = round == 0 ? RING_SLOTS : mirror->reap_at;
 		for (slot = next_used(mirror, slot, true); slot < end; slot = next_used(mirror, slot + 1, true)) {
-			if (word_state(load_word(ring, slot)) != SLOT_DONE)
+			uint64_t word = load_word(ring, slot);
+			if (word_state(word) != SLOT_DONE)
 				continue;
+			mirror->slots[slot].owner = word_owner(word);
 			*job = ring->memory->bodies[slot].job;
 			accept_answer(&mirror->slots[slot].job, job);
 			*ticket = (struct ticket) {slot, mirror->slots[slot].generation};

@@ -81,7 +81,8 @@ bool ring_scribbled(const struct ring *ring);
  * is wrong. Returns as ring_lost() does; call it until it returns 0. */
 int ring_mend(struct ring *ring, struct ticket *was, struct ticket *now);
 
-/** ring_owner() - the worker that runs the job @ticket, as far as the shared memory can be believed; UINT32_MAX: none. */
+/** ring_owner() - the worker that runs the job @ticket or has run it to its end, as far as the shared memory can be
+ * believed; UINT32_MAX: none. Good until the slot is posted to again. */
 uint32_t ring_owner(const struct ring *ring, struct ticket ticket);
 
 /** ring_running() - set the bit of each worker that has a RUNNING job, clear all others. Returns how many jobs are

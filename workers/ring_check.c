@@ -41,9 +41,10 @@ int ring_mend(struct ring *ring, struct ticket *was, struct ticket *now)
 
 uint32_t ring_owner(const struct ring *ring, struct ticket ticket)
 {
-	if (ticket.slot >= RING_SLOTS || !is_used(ring->mirror, ticket.slot) ||
-	    ring->mirror->slots[ticket.slot].generation != ticket.generation)
+	if (ticket.slot >= RING_SLOTS || ring->mirror->slots[ticket.slot].generation != ticket.generation)
 		return UINT32_MAX;
+	if (!is_used(ring->mirror, ticket.slot))
+		return ring->mirror->slots[ticket.slot].owner;
 	uint64_t word = load_word(ring, ticket.slot);
 	return word_state(word) == SLOT_RUNNING || word_state(word) == SLOT_DONE ? word_owner(word) : UINT32_MAX;
 }

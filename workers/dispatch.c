@@ -1,0 +1,355 @@
+/*
+ * dispatch.c - from operations to jobs to workers.
+ *
+ * Operations take turns: each gives one job, then goes to the end of the line, so that a checkout does not wait for a
+ * restore of 1,000 modules to end. No more jobs are handed out than two for each worker, so that one that comes later
+ * is not far behind.
+ */
+#include "dispatch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "image.h"
+
+/** Images up to this size, and chains up to this length, are worth no hand-over. */
+#define HERE_BYTES (1u << 20)
+#define HERE_DELTAS 8
+
+/** A job at a worker. */
+struct flight {
+	struct op *op;
+	uint32_t module;
+	uint32_t kind;
+};
+
+/* ---- who may run beside whom ------------------------------------------------------------------------------------ */
+
+static bool writes(uint32_t kind)
+{
+	return kind == JOB_PUBLISH || kind == JOB_REPAIR;
+}
+
+static bool reads(uint32_t kind)
+{
+	return kind == JOB_CHECKOUT || kind == JOB_VERIFY;
+}
+
+static struct module_use *use_of(struct dispatch *d, uint32_t module)
+{
+	if (module >= d->uses_count) {
+		uint32_t count = module + 64 + module / 2;
+		struct module_use *uses = realloc(d->uses, count * sizeof(*uses));
+		if (!uses)
+			return NULL;
+		memset(uses + d->uses_count, 0, (count - d->uses_count) * sizeof(*uses));
+		d->uses = uses;
+		d->uses_count = count;
+	}
+	return &d->uses[module];
+}
+
+static bool may_run(struct dispatch *d, const struct job *job)
+{
+	struct module_use *use = use_of(d, job->module);
+	if (!use)
+		return false;
+	if (writes(job->kind)) {
+		use->wanted = use->readers || use->writer;
+		return !use->wanted;
+	}
+	return !(reads(job->kind) && (use->writer || use->wanted));
+}
+
+static void use_begin(struct dispatch *d, const struct job *job)
+{
+	struct module_use *use = use_of(d, job->module);
+	if (writes(job->kind))
+		use->writer = true;
+	else if (reads(job->kind))
+		use->readers++;
+}
+
+static void use_end(struct dispatch *d, uint32_t kind, uint32_t module)
+{
+	struct module_use *use = use_of(d, module);
+	if (writes(kind))
+		use->writer = false;
+	else if (reads(kind))
+		use->readers--;
+}
+
+/* ---- running jobs ----------------------------------------------------------------------------------------------- */
+
+/* Whether handing @job over would cost more than doing it. */
+static bool is_small(const struct dispatch *d, const struct op *op, const struct job *job)
+{
+	if (d->never_inline || !op->single || (d->pool && pool_in_flight(d->pool)))
+		return false;
+	const struct catalog_module *module = catalog_module(&d->store->catalog, job->module);
+	uint64_t size = module->length ? chain_entry(&d->store->catalog, job->module, module->length - 1)->size : 0;
+	switch (job->kind) {
+	case JOB_RESTORE:
+		return job->stamp.entry == job->target ||
+		    (size <= HERE_BYTES && (job->target == module->length - 1 || job->target <= HERE_DELTAS));
+	case JOB_COMMIT:
+		return module->length && size <= HERE_BYTES;
+	case JOB_PUBLISH:
+		return size <= HERE_BYTES;
+	default:
+		return false;
+	}
+}
+
+static void job_ended(struct dispatch *d, struct op *op, const struct job *job)
+{
+	use_end(d, job->kind, job->module);
+	op->running--;
+	op->kind->done(op, job);
+	d->again = true;
+}
+
+static void on_done(void *arg, void *cookie, struct job *job)
+{
+	struct dispatch *d = arg;
+	struct flight *flight = cookie;
+	/* What a worker says it worked on is not taken on trust. */
+	job->module = flight->module;
+	job->kind = flight->kind;
+	job->text[sizeof(job->text) - 1] = 0;
+	struct op *op = flight->op;
+	free(flight);
+	job_ended(d, op, job);
+}
+
+static void on_found(void *arg, void *cookie, bool damage, const char *file, const char *problem)
+{
+	(void)arg;
+	op_verify_found(((struct flight *)cookie)->op, damage, file, problem);
+}
+
+static void job_fails(struct dispatch *d, struct op *op, struct job *job, int result)
+{
+	job->result = result;
+	strncpy(job->text, err_text(), sizeof(job->text) - 1);
+	job_ended(d, op, job);
+}
+
+static void hand_over(struct dispatch *d, struct op *op, struct job *job)
+{
+	struct flight *flight = malloc(sizeof(*flight));
+	int r = flight ? 0 : fail_sys(ENOMEM, "memory for a job");
+	if (!r && !dispatch_pool(d))
+		r = -EAGAIN;
+	if (!r) {
+		*flight = (struct flight) { op, job->module, job->kind };
+		r = pool_post(d->pool, job, flight, op->fd);
+	}
+	if (!r) {
+		op->handed++;
+		return;
+	}
+	free(flight);
+	job_fails(d, op, job, r);
+}
+
+static void start_job(struct dispatch *d, struct op *op, struct job *job)
+{
+	use_begin(d, job);
+	op->running++;
+	if (!is_small(d, op, job)) {
+		hand_over(d, op, job);
+		return;
+	}
+	job_run(&d->own, job);
+	d->jobs_here++;
+	job_ended(d, op, job);
+}
+
+/* ---- operations ------------------------------------------------------------------------------------------------- */
+
+static bool has_room(const struct dispatch *d, const struct op *op)
+{
+	if (op->limit && op->running >= op->limit)
+		return false;
+	return !d->pool || pool_room(d->pool) > 0;
+}
+
+/* Gives @op one turn. Returns whether it has ended. */
+static bool turn(struct dispatch *d, struct op *op, bool *progress)
+{
+	struct job job;
+	if (op->parked) {
+		if (!may_run(d, &op->parked_job) || !has_room(d, op))
+			return false;
+		op->parked = false;
+		job = op->parked_job;
+	} else {
+		if (!has_room(d, op) && !op->cancelled)
+			return false;
+		switch (op->kind->next(op, &job)) {
+		case OP_END:
+			return true;
+		case OP_WAIT:
+			return false;
+		case OP_JOB:
+			break;
+		}
+		if (!may_run(d, &job)) {
+			op->parked = true;
+			op->parked_job = job;
+			return false;
+		}
+	}
+	*progress = true;
+	start_job(d, op, &job);
+	return false;
+}
+
+static void remove_op(struct dispatch *d, struct op *op)
+{
+	struct op **at = &d->ops;
+	while (*at && *at != op)
+		at = &(*at)->next_op;
+	if (*at)
+		*at = op->next_op;
+}
+
+static void end_op(struct dispatch *d, struct op *op)
+{
+	remove_op(d, op);
+	if (op->complete)
+		op->complete(op->arg, op);
+	op_free(op);
+	d->again = true;
+}
+
+bool dispatch_run(struct dispatch *d)
+{
+	bool happened = false, progress;
+	do {
+		progress = d->again;
+		d->again = false;
+		struct op *next;
+		for (struct op *op = d->ops; op; op = next) {
+			next = op->next_op;
+			if (!turn(d, op, &progress))
+				continue;
+			end_op(d, op);
+			progress = true;
+			break; /* the list may be another one now */
+		}
+		happened |= progress;
+	} while (progress || d->again);
+	return happened;
+}
+
+static void start(struct executor *executor, struct op *op)
+{
+	struct dispatch *d = (struct dispatch *)executor;
+	struct op **at = &d->ops;
+	while (*at)
+		at = &(*at)->next_op;
+	op->next_op = NULL;
+	*at = op;
+	d->again = true;
+}
+
+static void kick(struct executor *executor)
+{
+	((struct dispatch *)executor)->again = true;
+}
+
+bool dispatch_reap(struct dispatch *d)
+{
+	return d->pool && pool_reap(d->pool) > 0;
+}
+
+bool dispatch_changing(const struct dispatch *d)
+{
+	for (const struct op *op = d->ops; op; op = op->next_op)
+		if (op->kind->changes)
+			return true;
+	return false;
+}
+
+bool dispatch_idle(const struct dispatch *d)
+{
+	return !d->ops;
+}
+
+/* ---- the pool --------------------------------------------------------------------------------------------------- */
+
+struct pool *dispatch_pool(struct dispatch *d)
+{
+	if (!d->pool && pool_open(&d->setup, &d->events, d->workers, d->epoll, &d->pool))
+		d->pool = NULL;
+	return d->pool;
+}
+
+int dispatch_resize(struct dispatch *d, unsigned workers)
+{
+	if (workers < 1 || workers > RING_WORKERS)
+		return fail(EINVAL, "%u workers: there can be 1 to %d", workers, RING_WORKERS);
+	int r = d->pool ? pool_resize(d->pool, workers) : 0;
+	if (!r)
+		d->workers = workers;
+	return r;
+}
+
+static int no_fd(void *arg, const struct job *job)
+{
+	(void)arg;
+	(void)job;
+	return fail(EBADF, "a job that needs a descriptor is run by a worker");
+}
+
+static void no_finding(void *arg, const struct job *job, bool damage, const char *file, const char *problem)
+{
+	(void)arg, (void)job, (void)damage, (void)file, (void)problem;
+}
+
+int dispatch_open(struct dispatch *d, struct store *store, enum read_method method, unsigned workers, int epoll,
+    void (*notice)(void *arg, const char *text))
+{
+	*d = (struct dispatch) {
+		.executor = { start, kick },
+		.store = store,
+		.workers = workers,
+		.epoll = epoll,
+		.own = { .base = &store->base,
+		    .priv = &store->priv,
+		    .catalog = &store->catalog,
+		    .take_fd = no_fd,
+		    .found = no_finding },
+		.setup = { .base = &store->base,
+		    .priv = &store->priv,
+		    .catalog = &store->catalog,
+		    .method = method,
+		    .depth = 64 },
+		.events = { on_done, on_found, notice, d },
+	};
+	const char *here = getenv("VARVE_INLINE");
+	d->never_inline = here && strcmp(here, "0") == 0;
+	store->executor = &d->executor;
+	int r = reader_open(READ_PREAD, 1, &d->own.reader);
+	return r ? r : job_context_open(&d->own);
+}
+
+void dispatch_close(struct dispatch *d)
+{
+	if (d->pool)
+		pool_close(d->pool, 1000);
+	while (d->ops) {
+		struct op *op = d->ops;
+		d->ops = op->next_op;
+		op_free(op);
+	}
+	job_context_close(&d->own);
+	if (d->own.reader)
+		reader_close(d->own.reader);
+	free(d->uses);
+}

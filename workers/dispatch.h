@@ -1,0 +1,60 @@
+/*
+ * dispatch.h - runs operations: asks each in turn for jobs and gives them to workers, fairly.
+ *
+ * Also the rules of who may run beside whom: while a worker publishes or repairs a module's files, no other reads them.
+ * A job that costs less than handing it over is run at once, by the coordinator itself.
+ */
+#ifndef WORKERS_DISPATCH_H
+#define WORKERS_DISPATCH_H
+
+#include "op.h"
+#include "pool.h"
+#include "store.h"
+
+/** What uses a module's files right now. */
+struct module_use {
+	uint32_t readers;
+	bool writer;
+	bool wanted; /**< a writer waits: no further readers */
+};
+
+struct dispatch {
+	struct executor executor; /**< the store's; must come first */
+	struct store *store;
+	struct job_context own; /**< for jobs that the coordinator runs itself */
+	struct pool_setup setup;
+	struct pool_events events;
+	struct pool *pool; /**< NULL until the first job needs it */
+	unsigned workers; /**< how many the pool has, or will have */
+	int epoll;
+	struct op *ops; /**< all that are started, in the order of their turns */
+	struct module_use *uses;
+	uint32_t uses_count;
+	uint64_t jobs_here; /**< jobs that the coordinator ran itself */
+	bool never_inline; /**< VARVE_INLINE=0: hand everything over */
+	bool again; /**< something has changed: ask all operations once more */
+};
+
+/** dispatch_open() - @notice gets sentences for the log. */
+int dispatch_open(struct dispatch *d, struct store *store, enum read_method method, unsigned workers, int epoll,
+    void (*notice)(void *arg, const char *text));
+void dispatch_close(struct dispatch *d);
+
+/** dispatch_run() - hand out what can be handed out, complete what has ended. Returns whether anything happened. */
+bool dispatch_run(struct dispatch *d);
+
+/** dispatch_reap() - take in what workers have done. */
+bool dispatch_reap(struct dispatch *d);
+
+/** dispatch_changing() - whether an operation that changes the store is under way. */
+bool dispatch_changing(const struct dispatch *d);
+
+/** dispatch_idle() - whether there is none at all. */
+bool dispatch_idle(const struct dispatch *d);
+
+/** dispatch_pool() - the pool, started if it has not been. NULL with a sentence. */
+struct pool *dispatch_pool(struct dispatch *d);
+
+int dispatch_resize(struct dispatch *d, unsigned workers);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * pool_state.h - what pool.c, supervise.c and control.c share.
+ *
+ * A place is what a worker process has in the pool, numbered as its owner in the ring. Its states:
+ *
+ *              place_start                HELLO
+ *   EMPTY ---------------------> STARTING ------> SERVING
+ *     ^                             |                |
+ *     +------- place_bury ----------+----------------+     (its process was reaped)
+ *
+ * Places [0, size) are wanted; a worker in a place beyond is retiring, and its place stays EMPTY after it.
+ */
+#ifndef WORKERS_POOL_STATE_H
+#define WORKERS_POOL_STATE_H
+
+#include <sys/types.h>
+
+#include "pool.h"
+
+struct place {
+	pid_t pid; /**< 0: EMPTY */
+	int control; /**< our end of its socket; -1: none */
+	int pidfd; /**< -1: the system has none to give; then the socket's end tells of the death */
+	bool serving; /**< it said HELLO */
+	unsigned restarts;
+	uint64_t started_ns;
+	uint64_t beat; /**< worker_line.beat_ns, as last seen */
+	uint64_t still_ns; /**< for how long it should have moved and has not */
+};
+
+/** A job in the slot of the same number. */
+struct posted {
+	bool used;
+	int fd; /**< JOB_CHECKOUT: ours, until the job has ended; -1: none */
+	uint32_t generation;
+	uint32_t findings; /**< passed on, by all of its runs */
+	uint32_t found; /**< heard of in this run: those that an earlier run told of are not told again */
+	void *cookie;
+};
+
+struct pool {
+	struct pool_setup setup;
+	struct pool_events events;
+	struct ring ring;
+	int outer; /**< the coordinator's epoll */
+	int inner; /**< ours: the outer one holds it, so that the ends of jobs do not cost a look at every worker */
+	unsigned size;
+	unsigned alive; /**< places with a process */
+	unsigned serving;
+	unsigned in_flight;
+	unsigned allowance; /**< starts of workers that may still be made before the next tick */
+	uint64_t refill; /**< of the allowance: billionths of a start */
+	bool purging; /**< the ring was scribbled on: no worker is started until all are dead */
+	bool closing;
+	uint64_t jobs;
+	uint64_t ticked_ns;
+	uint64_t oldest; /**< the job that waited longest, as of the last tick (ring_running) */
+	uint64_t hang_ns;
+	char reader_name[32];
+	char reader_reason[512];
+	char start_problem[512]; /**< why the last worker that could not start could not */
+	struct posted posted[RING_SLOTS];
+	struct place places[RING_WORKERS];
+};
+
+/* supervise.c */
+
+/** place_start() - fork the worker of place @index. Returns 0 or -errno with a sentence. */
+int place_start(struct pool *pool, uint32_t index);
+
+/** place_reap() - if the worker is dead, bury it: give its job to another, fork the next one. @wait: wait for it. */
+void place_reap(struct pool *pool, uint32_t index, bool wait);
+
+/** supervise() - start the workers that are missing; if there is none, and none can be started, end the jobs. */
+void supervise(struct pool *pool);
+
+/** supervise_spin() - how long workers shall spin, now that there are so many. */
+void supervise_spin(struct pool *pool);
+
+/* control.c */
+
+/** control_drain() - hear what the worker has to say. False: its end of the socket is closed, or it talks nonsense. */
+bool control_drain(struct pool *pool, uint32_t index);
+
+/* pool.c */
+
+/** pool_notice() - one sentence for the log. */
+void pool_notice(struct pool *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** pool_end() - the job in @slot has ended, and @job says how. */
+void pool_end(struct pool *pool, uint32_t slot, struct job *job);
+
+#endif

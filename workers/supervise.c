@@ -1,0 +1,356 @@
+/*
+ * supervise.c - the lives of the workers: started, missed, buried, replaced.
+ *
+ * A worker may be killed, stopped or run wild at any moment. What is done about it:
+ *
+ *   it dies                 its pidfd says so (or the end of its socket); its job goes to another, its place gets the
+ *                           next worker at once
+ *   it stops or hangs       pool_tick() sees that it has a job and gives no sign of life, or that jobs wait and it
+ *                           takes none; after hang_ms it is killed, and the first case applies
+ *   it scribbles            pool_tick() sees a word in the ring that can not be; all workers are killed, see
+ *                           ring_check.c
+ *   it dies at its start    starts are rationed (allowance): a burst of twice the pool, then the pool's size a second,
+ *                           so that a worker that can not live does not become a fork bomb. While there is no worker
+ *                           at all and none may be started, jobs end with an error: nobody waits for ever
+ *   the coordinator stops   the time a worker stands still is added up tick by tick, each worth 2 s at most: so a
+ *                           coordinator that was itself stopped for an hour kills nobody when it goes on
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cpu.h"
+#include "pool_state.h"
+#include "sock.h"
+#include "worker.h"
+
+#define TICK_WORTH_NS 2000000000ull
+#define SPIN_NS 40000u
+
+void supervise_spin(struct pool *pool)
+{
+	uint64_t spin_ns = pool->setup.spin_ns;
+
+	/* A CPU each for the coordinator and the workers, or they spin in each other's way. */
+	if (spin_ns == 0)
+		spin_ns = pool->size + 1 <= cpu_available() ? SPIN_NS : 0;
+	else if (spin_ns == POOL_SPIN_NEVER)
+		spin_ns = 0;
+	ring_set_spin(&pool->ring, spin_ns);
+}
+
+/** fresh_line() - the figures of a place start again with each worker. */
+static void fresh_line(struct pool *pool, uint32_t index)
+{
+	struct worker_line *line = ring_worker(&pool->ring, index);
+
+	atomic_store(&line->slot, UINT32_MAX);
+	atomic_store(&line->jobs, 0);
+	atomic_store(&line->bytes_read, 0);
+	atomic_store(&line->bytes_written, 0);
+	atomic_store(&line->busy_ns, 0);
+	atomic_store(&line->started_ns, pool->places[index].started_ns);
+	atomic_store(&line->beat_ns, 0);
+	ring_retire(&pool->ring, index, false);
+}
+
+static int watch(struct pool *pool, int fd, uint64_t data)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = data};
+	return epoll_ctl(pool->inner, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+int place_start(struct pool *pool, uint32_t index)
+{
+	struct place *place = &pool->places[index];
+	sigset_t all, before;
+	int fds[2];
+
+	int err = sock_pair(fds);
+	if (err < 0)
+		return err;
+	if (fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 || (err = watch(pool, fds[0], (uint64_t)index << 1)) < 0) {
+		err = fail_sys(err ? -err : errno, "watching the socket of a worker");
+		goto out;
+	}
+	place->started_ns = clock_now();
+	place->beat = place->still_ns = 0;
+	place->serving = false;
+	fresh_line(pool, index);
+
+	/* No handler of the coordinator's may run in the child. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	struct worker_start start = {&pool->setup, &pool->ring, index, fds[1], getpid()};
+	pid_t pid = fork();
+	if (pid == 0)
+		worker_main(&start);
+	err = pid < 0 ? fail_sys(errno, "fork() of a worker") : 0;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (err < 0)
+		goto out;
+	close(fds[1]);
+	place->pid = pid;
+	place->control = fds[0];
+	/* Without one (Linux before 5.3, or too many open files) the end of the socket tells. */
+	place->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (place->pidfd >= 0 && watch(pool, place->pidfd, (uint64_t)index << 1 | 1) < 0) {
+		close(place->pidfd);
+		place->pidfd = -1;
+	}
+	pool->alive++;
+	return 0;
+out:
+	close(fds[0]);
+	close(fds[1]);
+	return err;
+}
+
+/** give_up() - end the job in @slot with an error of the pool's own. */
+static void give_up(struct pool *pool, uint32_t slot, int err, const char *text)
+{
+	struct job job = *ring_job(&pool->ring, slot);
+
+	job.result = -err;
+	snprintf(job.text, sizeof(job.text), "%s", text);
+	pool_end(pool, slot, &job);
+}
+
+/** settle() - what ring_lost() or ring_mend() returned. */
+static void settle(struct pool *pool, int what, struct ticket was, struct ticket now, const char *cause)
+{
+	struct posted *posted = &pool->posted[was.slot];
+	char text[ERR_TEXT];
+
+	if (what == 1) {
+		posted->generation = now.generation;
+		posted->found = 0;
+		return;
+	}
+	snprintf(text, sizeof(text),
+	    "%d worker processes died of this job, the last one %s: it is not tried again; verify the store",
+	    RING_TRIES, cause);
+	give_up(pool, was.slot, ENOTRECOVERABLE, text);
+}
+
+static void mend(struct pool *pool)
+{
+	struct ticket was, now;
+	int what;
+
+	while ((what = ring_mend(&pool->ring, &was, &now)) != 0)
+		settle(pool, what, was, now, "while the job ring was overwritten");
+	pool->purging = false;
+}
+
+/** how_it_died() - in words. */
+static void how_it_died(int status, char *text, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(text, size, "by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(text, size, "with exit status %d", WEXITSTATUS(status));
+}
+
+static void close_place(struct pool *pool, struct place *place)
+{
+	epoll_ctl(pool->inner, EPOLL_CTL_DEL, place->control, NULL);
+	close(place->control);
+	if (place->pidfd >= 0) {
+		epoll_ctl(pool->inner, EPOLL_CTL_DEL, place->pidfd, NULL);
+		close(place->pidfd);
+	}
+	pool->alive--;
+	if (place->serving)
+		pool->serving--;
+	place->control = place->pidfd = -1;
+	place->pid = 0;
+	place->serving = false;
+}
+
+/** place_bury() - the worker's process is reaped. */
+static void place_bury(struct pool *pool, uint32_t index, int status)
+{
+	struct place *place = &pool->places[index];
+	bool served = place->serving;
+	pid_t pid = place->pid;
+	struct ticket was, now;
+	char cause[128];
+	int what;
+
+	how_it_died(status, cause, sizeof(cause));
+	/* What it said before it died still counts. */
+	if (!pool->closing)
+		control_drain(pool, index);
+	served |= place->serving;
+	close_place(pool, place);
+	if (pool->closing)
+		return;
+	/* Ended because it was asked to, even if it is wanted again meanwhile. */
+	bool retired = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (index < pool->size && !retired) {
+		place->restarts++;
+		pool_notice(pool, "worker %u (process %d) ended %s%s%s%s", index + 1, (int)pid, cause,
+		    served ? "" : " before it could start", served || !pool->start_problem[0] ? "" : ": ",
+		    served ? "" : pool->start_problem);
+	}
+	while ((what = ring_lost(&pool->ring, index, &was, &now)) != 0)
+		settle(pool, what, was, now, cause);
+	if (pool->purging && pool->alive == 0)
+		mend(pool);
+	supervise(pool);
+}
+
+void place_reap(struct pool *pool, uint32_t index, bool wait)
+{
+	pid_t pid = pool->places[index].pid;
+	int status = 0;
+	pid_t got;
+
+	if (!pid)
+		return;
+	do
+		got = waitpid(pid, &status, wait ? 0 : WNOHANG);
+	while (got < 0 && errno == EINTR);
+	/* ECHILD: somebody has told the kernel to reap children by itself; how it died is lost, that it died is not. */
+	if (got != 0)
+		place_bury(pool, index, status);
+}
+
+/** fail_jobs() - there is no worker, and none can be started now. */
+static void fail_jobs(struct pool *pool)
+{
+	char text[ERR_TEXT + 64];
+
+	snprintf(text, sizeof(text), "no worker process can be started%s%s; try again",
+	    pool->start_problem[0] ? ": " : "", pool->start_problem);
+	pool_reap(pool);
+	for (uint32_t slot = 0; slot < RING_SLOTS; slot++) {
+		struct ticket ticket = {slot, pool->posted[slot].generation};
+		if (pool->posted[slot].used && ring_withdraw(&pool->ring, ticket))
+			give_up(pool, slot, EAGAIN, text);
+	}
+}
+
+void supervise(struct pool *pool)
+{
+	if (pool->closing || pool->purging)
+		return;
+	for (uint32_t i = 0; i < pool->size && pool->allowance > 0; i++) {
+		if (pool->places[i].pid)
+			continue;
+		pool->allowance--;
+		if (place_start(pool, i) < 0) {
+			snprintf(pool->start_problem, sizeof(pool->start_problem), "%s", err_text());
+			pool_notice(pool, "worker %u could not be started: %s", i + 1, pool->start_problem);
+			/* What is missing is missing for all: pool_tick() tries again. */
+			break;
+		}
+	}
+	if (pool->alive == 0 && pool->in_flight > 0)
+		fail_jobs(pool);
+}
+
+int pool_resize(struct pool *pool, unsigned workers)
+{
+	unsigned before = pool->size;
+
+	if (workers < 1 || workers > RING_WORKERS)
+		return fail(EINVAL, "%u workers: 1 to %u are possible", workers, RING_WORKERS);
+	for (uint32_t i = 0; i < RING_WORKERS; i++)
+		if (pool->places[i].pid)
+			ring_retire(&pool->ring, i, i >= workers);
+	pool->size = workers;
+	supervise_spin(pool);
+	for (uint32_t i = before; i < workers; i++) {
+		if (pool->places[i].pid || pool->purging)
+			continue;
+		int err = place_start(pool, i);
+		if (err < 0 && before == 0)
+			return err;
+		if (err < 0) {
+			pool_resize(pool, before);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void purge(struct pool *pool)
+{
+	pool_notice(pool, "a worker has overwritten the job ring: all workers are replaced");
+	pool->purging = true;
+	for (uint32_t i = 0; i < RING_WORKERS; i++)
+		if (pool->places[i].pid)
+			kill(pool->places[i].pid, SIGKILL);
+	if (pool->alive == 0)
+		mend(pool);
+}
+
+/** kill_hung() - see the top of the file. @worth: how much time the tick counts for. */
+static void kill_hung(struct pool *pool, uint64_t worth)
+{
+	uint64_t busy[RING_WORKERS / 64], oldest;
+	unsigned ready = ring_running(&pool->ring, busy, &oldest);
+	bool stuck = ready > 0 && oldest == pool->oldest;
+
+	pool->oldest = oldest;
+	for (uint32_t i = 0; i < RING_WORKERS; i++) {
+		struct place *place = &pool->places[i];
+		if (!place->pid)
+			continue;
+		bool works = busy[i / 64] >> (i % 64) & 1;
+		uint64_t beat = atomic_load(&ring_worker(&pool->ring, i)->beat_ns);
+		if ((!works && place->serving && !stuck) || beat != place->beat)
+			place->still_ns = 0;
+		else
+			place->still_ns += worth;
+		place->beat = beat;
+		if (place->still_ns >= pool->hang_ns) {
+			pool_notice(pool, "worker %u (process %d) has shown no sign of life for %.3g s: it is killed",
+			    i + 1, (int)place->pid, (double)place->still_ns / 1e9);
+			kill(place->pid, SIGKILL);
+			place->still_ns = 0;
+		} else if (stuck && !works) {
+			ring_nudge(&pool->ring, i);
+		}
+	}
+}
+
+/** refill_allowance() - as many starts a second as there are workers. */
+static void refill_allowance(struct pool *pool, uint64_t worth)
+{
+	unsigned most = 2 * pool->size + 8;
+
+	pool->refill += (pool->size + 1) * worth;
+	pool->allowance += (unsigned)(pool->refill / 1000000000u);
+	pool->refill %= 1000000000u;
+	if (pool->allowance > most)
+		pool->allowance = most;
+}
+
+void pool_tick(struct pool *pool)
+{
+	uint64_t now = clock_now();
+	uint64_t passed = now - pool->ticked_ns;
+	uint64_t worth = passed < TICK_WORTH_NS ? passed : TICK_WORTH_NS;
+
+	pool->ticked_ns = now;
+	refill_allowance(pool, worth);
+	if (!pool->purging && ring_scribbled(&pool->ring))
+		purge(pool);
+	for (uint32_t i = 0; i < RING_WORKERS; i++)
+		if (pool->places[i].pidfd < 0)
+			place_reap(pool, i, false);
+	kill_hung(pool, worth);
+	supervise(pool);
+	pool_dispatch(pool);
+}

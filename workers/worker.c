@@ -1,0 +1,280 @@
+/*
+ * worker.c - a worker process.
+ *
+ * It is forked, not executed: what it needs is in its memory already, and being replaced costs a fork. So the first
+ * thing it does is to give back what it should not have: every descriptor but its own few (clients' sockets, the
+ * store's lock and the session's locks would otherwise live on in it), the coordinator's signal handlers and mask, and
+ * the right to write to the catalog.
+ *
+ *   worker_main: shed -> say HELLO -> [ ring_take -> job_run -> ring_done ]* -> _exit
+ *
+ * It ends when it is retired (after its job), with its coordinator (PR_SET_PDEATHSIG, looked after now and then, in
+ * case that was lost; and the end of its control socket), or by a signal. It never returns, never runs exit handlers,
+ * and leaves nothing to be cleaned up but what its job may have left in .varve/, which the job's next run overwrites.
+ *
+ * Signals for the whole process group (Ctrl-C, or a service manager's SIGTERM) are the coordinator's to act on: it ends
+ * in order, and needs its workers for that.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "cpu.h"
+#include "fault.h"
+#include "sock.h"
+
+/** How often an idle worker looks whether its coordinator is still there. */
+#define IDLE_LOOK_MS 10000
+
+struct worker {
+	const struct worker_start *start;
+	struct worker_line *line;
+	struct ticket ticket; /**< of the job under way */
+	uint64_t mark_ns; /**< up to here its time is in line->busy_ns */
+	struct buf packet;
+};
+
+static void add(_Atomic uint64_t *figure, uint64_t more)
+{
+	atomic_fetch_add_explicit(figure, more, memory_order_relaxed);
+}
+
+/** say() - send what is in the packet. The coordinator's end is this process's end. */
+static void say(struct worker *worker)
+{
+	if (worker->packet.bad)
+		_exit(1);
+	int err;
+	do
+		err = sock_send(worker->start->control, worker->packet.data, worker->packet.size, -1);
+	while (err == -EINTR);
+	if (err < 0)
+		_exit(1);
+}
+
+static void begin_packet(struct worker *worker, enum control_type type)
+{
+	buf_clear(&worker->packet);
+	worker->packet.size = 0;
+	buf_u8(&worker->packet, (uint8_t)type);
+}
+
+static int take_fd(void *arg, const struct job *job)
+{
+	struct worker *worker = arg;
+	uint8_t answer[16];
+	ssize_t size;
+	int fd = -1;
+
+	(void)job;
+	begin_packet(worker, CONTROL_WANT_FD);
+	buf_u32(&worker->packet, worker->ticket.slot);
+	buf_u32(&worker->packet, worker->ticket.generation);
+	say(worker);
+	do
+		size = sock_recv(worker->start->control, answer, sizeof(answer), &fd);
+	while (size == -EINTR);
+	if (size <= 0)
+		_exit(1);
+
+	struct cursor cursor = cursor_over(answer, (size_t)size);
+	uint8_t type = cursor_u8(&cursor);
+	int32_t result = (int32_t)cursor_u32(&cursor);
+	if (!cursor.bad && type == CONTROL_FD && result == 0 && fd >= 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return fail(result < 0 ? -result : EPROTO, "the coordinator has no descriptor for this checkout; try again");
+}
+
+static void found(void *arg, const struct job *job, bool damage, const char *file, const char *problem)
+{
+	struct worker *worker = arg;
+
+	(void)job;
+	begin_packet(worker, CONTROL_FOUND);
+	buf_u32(&worker->packet, worker->ticket.slot);
+	buf_u32(&worker->packet, worker->ticket.generation);
+	buf_u8(&worker->packet, damage);
+	control_put_string(&worker->packet, file);
+	control_put_string(&worker->packet, problem);
+	say(worker);
+}
+
+/** account() - a sign of life; the time since the last one was spent on a job. */
+static void account(void *arg)
+{
+	struct worker *worker = arg;
+	uint64_t now = clock_now();
+
+	add(&worker->line->busy_ns, now - worker->mark_ns);
+	worker->mark_ns = now;
+	atomic_store_explicit(&worker->line->beat_ns, now, memory_order_relaxed);
+}
+
+/** close_all_but() - @keep in ascending order. */
+static void close_all_but(const int *keep, unsigned count)
+{
+	unsigned from = 0;
+
+	for (unsigned i = 0; i <= count; i++) {
+		unsigned to = i < count ? (unsigned)keep[i] : UINT32_MAX;
+		if (i == count || to > from) {
+			unsigned last = i == count ? UINT32_MAX : to - 1;
+			if (syscall(SYS_close_range, from, last, 0) < 0) {
+				/* Linux before 5.9, or a filter that does not know the call. */
+				struct rlimit limit = {0};
+				getrlimit(RLIMIT_NOFILE, &limit);
+				for (unsigned fd = from; fd <= last && fd < limit.rlim_cur && fd < 1u << 20; fd++)
+					close((int)fd);
+			}
+		}
+		if (i < count)
+			from = to + 1;
+	}
+}
+
+static int compare_fds(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+static void shed_descriptors(const struct worker_start *start)
+{
+	int keep[] = {STDERR_FILENO, start->setup->base->fd, start->setup->priv->fd, start->ring->wake_fd,
+	    start->control, -1, -1};
+	unsigned count = 5;
+
+	/* Standard input and output stay taken, by nothing: no file of the store may ever get their numbers. */
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0) {
+		keep[count++] = STDIN_FILENO;
+		keep[count++] = STDOUT_FILENO;
+	}
+	qsort(keep, count, sizeof(keep[0]), compare_fds);
+	unsigned unique = 0, first = 0;
+	while (first < count && keep[first] < 0)
+		first++;
+	for (unsigned i = first; i < count; i++)
+		if (unique == 0 || keep[unique - 1] != keep[i])
+			keep[unique++] = keep[i];
+	close_all_but(keep, unique);
+	/* The mappings stay; the numbers must not be closed again, since others may have them by now. */
+	start->ring->shm.fd = -1;
+	start->setup->catalog->shm.fd = -1;
+}
+
+static void shed_signals(void)
+{
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+	struct sigaction action = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	for (int signo = 1; signo < NSIG; signo++)
+		sigaction(signo, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	for (unsigned i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		sigaction(ignored[i], &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/** shed() - become a process of its own. Returns 0 or -errno with a sentence. */
+static int shed(const struct worker_start *start)
+{
+	char name[16];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* It may have died before that call. */
+	if (getppid() != start->parent)
+		_exit(0);
+	/* 15 characters are all that fit. */
+	snprintf(name, sizeof(name), start->index < 99 ? "varve-worker-%u" : "varve-work-%u", start->index + 1);
+	prctl(PR_SET_NAME, name);
+	shed_signals();
+	fault_role("worker");
+	err_clear();
+	int err = shm_remap_readonly(&start->setup->catalog->shm);
+	shed_descriptors(start);
+	return err;
+}
+
+static int open_context(struct worker *worker, struct job_context *context)
+{
+	const struct pool_setup *setup = worker->start->setup;
+
+	*context = (struct job_context) {.base = setup->base,
+	    .priv = setup->priv,
+	    .catalog = setup->catalog,
+	    .take_fd = take_fd,
+	    .found = found,
+	    .beat = account,
+	    .arg = worker};
+	int err = fault_at("worker.start");
+	if (err < 0)
+		return fail_sys(-err, "starting a worker");
+	err = reader_open(setup->method, setup->depth, &context->reader);
+	return err < 0 ? err : job_context_open(context);
+}
+
+static void run(struct worker *worker, struct job_context *context, struct job *job)
+{
+	worker->mark_ns = clock_now();
+	err_clear();
+	job->result = fault_at("worker.take");
+	if (job->result == 0)
+		job_run(context, job);
+	else
+		snprintf(job->text, sizeof(job->text), "a fault was asked for in worker.take");
+	account(worker);
+	add(&worker->line->jobs, 1);
+	add(&worker->line->bytes_read, job->bytes_read);
+	add(&worker->line->bytes_written, job->bytes_written);
+	int err = fault_at("worker.done");
+	if (err < 0) {
+		job->result = err;
+		snprintf(job->text, sizeof(job->text), "a fault was asked for in worker.done");
+	}
+}
+
+_Noreturn void worker_main(const struct worker_start *start)
+{
+	struct worker worker = {.start = start, .line = ring_worker(start->ring, start->index)};
+	struct job_context context;
+	struct job job;
+
+	int err = shed(start);
+	if (err == 0)
+		err = open_context(&worker, &context);
+	if (err < 0) {
+		begin_packet(&worker, CONTROL_FAILED);
+		control_put_string(&worker.packet, err_text());
+		say(&worker);
+		_exit(1);
+	}
+	begin_packet(&worker, CONTROL_HELLO);
+	control_put_string(&worker.packet, reader_name(context.reader));
+	control_put_string(&worker.packet, reader_reason(context.reader));
+	say(&worker);
+
+	while (!ring_retiring(start->ring, start->index)) {
+		if (ring_take(start->ring, start->index, ring_spin(start->ring), IDLE_LOOK_MS, &job, &worker.ticket)) {
+			run(&worker, &context, &job);
+			ring_done(start->ring, start->index, worker.ticket, &job);
+			fault_at("worker.idle");
+		} else if (getppid() != start->parent) {
+			_exit(0);
+		}
+	}
+	_exit(0);
+}
