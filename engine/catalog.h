@@ -26,8 +26,8 @@ struct chain_entry {
 	struct image_hash hash;
 	uint64_t size; /**< of the image, bytes */
 	uint64_t delta_bytes; /**< length of the delta file against the entry before; 0 for the base */
-	uint32_t ordinal; /**< earlier entries, base excluded, with this id */
-	uint32_t reserved;
+	uint32_t ordinal; /**< earlier entries, base excluded, with this id; set by chain_append() */
+	uint32_t commit; /**< index of the commit that made it; set by history_add_commit() */
 };
 
 struct catalog_module {
@@ -40,6 +40,7 @@ struct catalog_module {
 struct catalog {
 	struct shm shm;
 	struct catalog_header *header; /**< = shm.base */
+	struct catalog_writer *writer; /**< the writer's indices by id, in its own memory */
 };
 
 /** catalog_create() - an empty one. -ENOMEM and others. */
@@ -51,13 +52,19 @@ uint32_t catalog_count(const struct catalog *catalog);
 /** catalog_module() - module @index, which must be < catalog_count(). */
 const struct catalog_module *catalog_module(const struct catalog *catalog, uint32_t index);
 
-/** catalog_add() - a module with an empty chain; its index, or -ENOSPC (negative). The caller knows that it is new. */
+/** catalog_find() - the module with @id; MODULE_NONE if there is none. The writer's only. */
+uint32_t catalog_find(const struct catalog *catalog, const struct varve_id *id);
+
+/** catalog_add() - a module with an empty chain; its index, or -ENOSPC, -ENOMEM. The caller knows that it is new. */
 int64_t catalog_add(struct catalog *catalog, const struct varve_id *id);
+
+/** catalog_drop_newest() - take back the newest catalog_add(); the module's chain must be empty. */
+void catalog_drop_newest(struct catalog *catalog);
 
 /** chain_entry() - entry @index, which must be < the module's length. */
 const struct chain_entry *chain_entry(const struct catalog *catalog, uint32_t module, uint32_t index);
 
-/** chain_append() - add @entry as the newest of its module's chain. Its index, or -ENOSPC. */
+/** chain_append() - add @entry as the newest of its module's chain. Its index, or -ENOSPC, -ENOMEM. */
 int64_t chain_append(struct catalog *catalog, uint32_t module, const struct chain_entry *entry);
 
 /** chain_truncate() - forget the newest entry: for a commit that fails after its entries were added. */

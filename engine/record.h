@@ -3,8 +3,8 @@
  * written down in record_format.md beside this.
  *
  * Each record: a 24-byte head (length of the payload u32, type u16, version u16, sequence number u64, XXH3-64 of the
- * 16 bytes before it u64), the payload, and the XXH3-64 of head and payload. Sequence numbers ascend by one.
- * The first record is RECORD_STORE.
+ * 16 bytes before it u64), the payload, and the XXH3-64 of head and payload. The first record is RECORD_STORE; the
+ * second has any higher sequence number; from there on they ascend by one.
  */
 #ifndef ENGINE_RECORD_H
 #define ENGINE_RECORD_H
@@ -15,7 +15,7 @@
 #include "file.h"
 
 enum record_type {
-	RECORD_STORE = 1, /**< magic, format version, the store's random 16 bytes, which a journal repeats */
+	RECORD_STORE = 1, /**< magic, format version, the store's random 16 bytes, what the file goes on from */
 	RECORD_MODULE = 2,
 	RECORD_COMMIT = 3,
 	RECORD_CURRENT = 4,
@@ -41,7 +41,7 @@ struct record_scan {
  *
  * A record that the file's end cuts off (a whole head that promises more than is there; less than a head; a tail of
  * zero bytes; a last record whose checksum is wrong and that ends where the file ends) is torn: reading stops before
- * it, without an error. Any other damage is -EBADMSG with a sentence that gives the offset. A type or version that is
+ * it, without an error; where several records were being appended, only zeros may follow. Any other damage is -EBADMSG with a sentence that gives the offset. A type or version that is
  * not known is -EPROTONOSUPPORT. @fn's result, if not 0, ends the reading and is returned, the offset put before its
  * sentence.
  */
