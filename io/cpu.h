@@ -8,6 +8,10 @@
  * ancestors), rounded up; at least 1. */
 unsigned cpu_available(void);
 
+/** cpu_quota() - the quota alone, rounded up; UINT_MAX: none. @root stands before every path that is looked at: "" but
+ * in tests. */
+unsigned cpu_quota(const char *root);
+
 /** cpu_relax() - tell the CPU that this is a spin loop. */
 static inline void cpu_relax(void)
 {

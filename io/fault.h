@@ -10,6 +10,7 @@
  * "worker"); a library client has the role "client" from the start.
  * VARVE_FAULT_FILE, if set, names a file that is made (O_EXCL) when a fault strikes; where it is there already the
  * fault does not strike: so a fault strikes once, however many processes are started again.
+ * A list that is not of this form ends the program at once, by _exit(66) and with a line on stderr.
  *
  * Unarmed, a point costs one predictable branch.
  */
@@ -28,7 +29,11 @@ static inline int fault_at(const char *name)
 	return __builtin_expect(fault_armed, 0) ? fault_pass(name) : 0;
 }
 
-/** fault_role() - say what kind of process this is. */
+/** fault_role() - say what kind of process this is, and load the list as by fault_load(): a process that was forked
+ * counts its own passages. */
 void fault_role(const char *role);
+
+/** fault_load() - read the list from the environment again and count from zero; not while other threads pass points. */
+void fault_load(void);
 
 #endif

@@ -17,6 +17,9 @@
 
 #include "bytes.h"
 
+/** What the temporary names of file_publish() end in: such a file that is found after a crash can be removed. */
+#define FILE_TEMPORARY ".tmp"
+
 struct dir {
 	int fd; /**< -1: not open */
 	const char
@@ -53,7 +56,7 @@ int file_unlink(const struct dir *dir, const char *name);
 /** file_read_at() - exactly @size bytes, or -EBADMSG (the file is shorter). @name is for messages. */
 int file_read_at(int fd, void *to, size_t size, uint64_t offset, const struct dir *dir, const char *name);
 
-/** file_write_at() - all of them, or -errno. */
+/** file_write_at() - all of them, or -errno; then any part of them may have been written. */
 int file_write_at(int fd, const void *from, size_t size, uint64_t offset, const struct dir *dir, const char *name);
 
 /** file_resize() - ftruncate(). */
@@ -70,7 +73,8 @@ int file_load(const struct dir *dir, const char *name, size_t limit, struct buf 
 
 /**
  * file_publish() - write @data under a temporary name in @tmp, sync it if @sync, rename it to @name in @dir.
- * Nothing is in sight before it is whole; after a failure neither name is there.
+ * Nothing is in sight before it is whole; after a failure the temporary name is gone, and what had the name before still
+ * has it. That the rename lasts is dir_sync()'s to see to.
  */
 int file_publish(
     const struct dir *tmp, const struct dir *dir, const char *name, const void *data, size_t size, bool sync);

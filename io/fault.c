@@ -1,0 +1,173 @@
+/*
+ * fault.c - the places that tests make fail, and their counts.
+ *
+ * The list is read from the environment when the program starts, and again by fault_role() and fault_load(), which
+ * also begin counting from zero: so a forked worker counts its own passages, not those its parent had made. Counting
+ * is atomic, since a library client may have threads; loading is not, and is done before there are any.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "fault.h"
+
+#define FAULTS_MAX 32
+#define FAULT_EXIT_STATUS 66
+#define ERRNO_LAST 133
+
+enum { ACT_KILL = -1, ACT_STOP = -2, ACT_EXIT = -3 }; /* else an errno */
+
+struct fault {
+	char name[48];
+	size_t length; /* of the part to compare */
+	bool prefix; /* the name ended in "*" */
+	bool onwards; /* the count ended in "+" */
+	unsigned long count;
+	int action;
+	atomic_ulong passed;
+};
+
+bool fault_armed;
+
+static struct fault faults[FAULTS_MAX];
+static size_t faults_count;
+static char role[32] = "client";
+
+static int action_parse(const char *text)
+{
+	if (strcmp(text, "kill") == 0)
+		return ACT_KILL;
+	if (strcmp(text, "stop") == 0)
+		return ACT_STOP;
+	if (strcmp(text, "exit") == 0)
+		return ACT_EXIT;
+	for (int err = 1; err <= ERRNO_LAST; err++) {
+		const char *name = strerrorname_np(err);
+		if (name && strcmp(text, name) == 0)
+			return err;
+	}
+	return 0;
+}
+
+/* NAME:COUNT:ACTION, cut up in place. */
+static bool fault_parse(struct fault *fault, char *text)
+{
+	char *count = strchr(text, ':');
+	if (!count)
+		return false;
+	*count++ = '\0';
+	char *action = strchr(count, ':');
+	if (!action)
+		return false;
+	*action++ = '\0';
+
+	char *end;
+	*fault = (struct fault) {.length = strlen(text), .action = action_parse(action)};
+	fault->count = strtoul(count, &end, 10);
+	fault->onwards = *end == '+';
+	if (end == count || end[fault->onwards] != '\0' || !fault->count || !fault->action)
+		return false;
+	if (!fault->length || fault->length >= sizeof(fault->name))
+		return false;
+	memcpy(fault->name, text, fault->length);
+	fault->prefix = text[fault->length - 1] == '*';
+	fault->length -= fault->prefix;
+	return true;
+}
+
+/* A list with a slip of the pen would make a test pass without having tested anything. */
+static void complain(void)
+{
+	static const char text[] =
+	    "VARVE_FAULT: not of the form NAME:COUNT:ACTION[,...]; it is a means of tests only\n";
+	ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+	(void)ignored;
+	_exit(FAULT_EXIT_STATUS);
+}
+
+void fault_load(void)
+{
+	const char *list = secure_getenv("VARVE_FAULT");
+	const char *only = secure_getenv("VARVE_FAULT_ROLE");
+
+	fault_armed = false;
+	faults_count = 0;
+	if (!list || !*list)
+		return;
+	char *copy = strdup(list);
+	char *rest = copy;
+	for (char *text; rest && (text = strsep(&rest, ","));) {
+		if (faults_count == FAULTS_MAX || !fault_parse(&faults[faults_count], text))
+			complain();
+		faults_count++;
+	}
+	free(copy);
+	fault_armed = faults_count && (!only || !*only || strcmp(only, role) == 0);
+}
+
+static void __attribute__((constructor)) fault_start(void)
+{
+	fault_load();
+}
+
+void fault_role(const char *name)
+{
+	strncpy(role, name, sizeof(role) - 1);
+	fault_load();
+}
+
+/* Whether this process may strike: with VARVE_FAULT_FILE only the first of all. */
+static bool claim(void)
+{
+	const char *path = secure_getenv("VARVE_FAULT_FILE");
+	if (!path || !*path)
+		return true;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return errno != EEXIST;
+	close(fd);
+	return true;
+}
+
+static int strike(int action)
+{
+	switch (action) {
+	case ACT_KILL:
+		kill(getpid(), SIGKILL);
+		_exit(FAULT_EXIT_STATUS); /* the first process of a pid namespace can not kill itself */
+	case ACT_STOP:
+		kill(getpid(), SIGSTOP);
+		return 0;
+	case ACT_EXIT:
+		_exit(FAULT_EXIT_STATUS);
+	default:
+		return -action;
+	}
+}
+
+int fault_pass(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < faults_count; i++) {
+		struct fault *fault = &faults[i];
+		if (fault->prefix ? length < fault->length : length != fault->length)
+			continue;
+		if (memcmp(fault->name, name, fault->length) != 0)
+			continue;
+		unsigned long passage = atomic_fetch_add(&fault->passed, 1) + 1;
+		if (passage != fault->count && !(fault->onwards && passage > fault->count))
+			continue;
+		if (!claim())
+			continue;
+		int rc = strike(fault->action);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}

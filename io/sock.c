@@ -1,0 +1,219 @@
+/*
+ * sock.c - messages between processes, with descriptors beside them.
+ *
+ * A socket's name is bound and connected to by way of /proc/self/fd/N/NAME: sun_path has room for 108 bytes only, and a
+ * base directory may lie deeper than that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "fault.h"
+#include "sock.h"
+
+/* Descriptors that a message has room for; the kernel closes what a peer sends beyond that. */
+#define PASSED_MAX 8
+
+/* Where a listening socket gets ready before it has its name. */
+#define NEW_SUFFIX ".new"
+
+union control {
+	char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
+	struct cmsghdr align;
+};
+
+int sock_pair(int fds[2])
+{
+	int rc = fault_at("sock.pair");
+
+	fds[0] = fds[1] = -1;
+	if (!rc && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		rc = -errno;
+	return rc ? fail_sys(-rc, "a pair of sockets can not be made") : 0;
+}
+
+static int sock_address(struct sockaddr_un *address, const struct dir *dir, const char *name, const char *suffix)
+{
+	*address = (struct sockaddr_un) {.sun_family = AF_UNIX};
+	int length =
+	    snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/%s%s", dir->fd, name, suffix);
+	if (length < 0 || (size_t)length >= sizeof(address->sun_path))
+		return fail(ENAMETOOLONG, "%s%s: too long a name for a socket", dir->label, name);
+	return 0;
+}
+
+/* Only a socket may be replaced, or connected to: 1 if there is one, 0 if nothing has the name. */
+static int sock_there(const struct dir *dir, const char *name)
+{
+	struct stat st;
+	int rc = file_stat(dir, name, &st);
+
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	if (!S_ISSOCK(st.st_mode))
+		return fail(EEXIST, "%s%s is there and is no socket: move it away", dir->label, name);
+	return 1;
+}
+
+/* The name appears by a rename once the socket listens: no client ever sees one that does not. */
+static int bind_and_listen(int fd, const struct dir *dir, const char *name)
+{
+	struct sockaddr_un address;
+	int rc = sock_address(&address, dir, name, NEW_SUFFIX);
+	if (rc)
+		return rc;
+	const char *fresh = strrchr(address.sun_path, '/') + 1;
+
+	unlinkat(dir->fd, fresh, 0);
+	/* Linux gives the name the mode that the socket has when it is bound. */
+	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return fail_sys(errno, "%s%s: the socket can not be made", dir->label, name);
+	if (listen(fd, SOMAXCONN) < 0 || renameat(dir->fd, fresh, dir->fd, name) < 0) {
+		rc = fail_sys(errno, "%s%s: the socket can not be opened for connections", dir->label, name);
+		unlinkat(dir->fd, fresh, 0);
+	}
+	return rc;
+}
+
+int sock_listen(const struct dir *dir, const char *name)
+{
+	int rc = sock_there(dir, name);
+	if (rc < 0 || (rc = fault_at("sock.listen")))
+		return rc;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fail_sys(errno, "%s%s: a socket can not be made", dir->label, name);
+	rc = bind_and_listen(fd, dir, name);
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+int sock_connect(const struct dir *dir, const char *name)
+{
+	struct sockaddr_un address;
+	int rc = sock_there(dir, name);
+	if (rc <= 0)
+		return rc ? rc : -ENOENT;
+	if ((rc = sock_address(&address, dir, name, "")))
+		return rc;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fail_sys(errno, "%s%s: a socket can not be made", dir->label, name);
+	do
+		rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	while (rc == -EINTR);
+	if (!rc)
+		return fd;
+	close(fd);
+	if (rc == -ENOENT || rc == -ECONNREFUSED)
+		return rc;
+	return fail_sys(-rc, "%s%s: can not connect", dir->label, name);
+}
+
+int sock_accept(int listener)
+{
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0)
+			return fd;
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		return errno == EAGAIN ? -EAGAIN : fail_sys(errno, "a connection can not be accepted");
+	}
+}
+
+int sock_peer(int fd, pid_t *pid, uid_t *uid)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return fail_sys(errno, "who is at the other end of a socket can not be found out");
+	if (pid)
+		*pid = peer.pid;
+	if (uid)
+		*uid = peer.uid;
+	return 0;
+}
+
+int sock_send(int fd, const void *message, size_t size, int pass)
+{
+	/* A message without bytes would look like the end of the connection. */
+	if (!size || size > SOCK_MESSAGE_MAX)
+		return fail(EMSGSIZE, "a message of %zu bytes can not be sent", size);
+	int rc = fault_at("sock.send");
+	if (rc)
+		return fail_sys(-rc, "a message of %zu bytes can not be sent", size);
+
+	union control control = {0};
+	struct iovec part = {(void *)(uintptr_t)message, size};
+	struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1};
+	if (pass >= 0) {
+		head.msg_control = control.bytes;
+		head.msg_controllen = CMSG_SPACE(sizeof(int));
+		struct cmsghdr *c = CMSG_FIRSTHDR(&head);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &pass, sizeof(pass));
+	}
+	ssize_t sent;
+	do
+		sent = sendmsg(fd, &head, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return 0;
+	if (errno == EAGAIN || errno == EPIPE || errno == ECONNRESET)
+		return -errno;
+	return fail_sys(errno, "a message of %zu bytes can not be sent", size);
+}
+
+/* Keep the first descriptor that came, if it is wanted, and close all others: a peer must not fill our table. */
+static void take_passed(struct msghdr *head, int *passed)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c; c = CMSG_NXTHDR(head, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (passed && *passed < 0)
+				*passed = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+ssize_t sock_recv(int fd, void *message, size_t capacity, int *passed)
+{
+	union control control;
+	struct iovec part = {message, capacity};
+	struct msghdr head = {
+	    .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+
+	if (passed)
+		*passed = -1;
+	ssize_t size = recvmsg(fd, &head, MSG_CMSG_CLOEXEC);
+	if (size < 0) {
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNRESET)
+			return -errno;
+		return fail_sys(errno, "a message can not be received");
+	}
+	/* A message that is not delivered brings no descriptor either. */
+	bool refused = size == 0 || (head.msg_flags & MSG_TRUNC);
+	take_passed(&head, refused ? NULL : passed);
+	if (head.msg_flags & MSG_TRUNC)
+		return fail(EMSGSIZE, "a message is longer than %zu bytes", capacity);
+	return size;
+}
