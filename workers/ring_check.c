@@ -27,6 +27,11 @@ bool ring_scribbled(const struct ring *ring)
 
 int ring_mend(struct ring *ring, struct ticket *was, struct ticket *now)
 {
+	/* Nobody is there: whatever says that somebody sleeps or spins would be waited for in vain. */
+	for (unsigned i = 0; i < RING_WORDS; i++) {
+		atomic_store(&ring->memory->asleep[i], 0);
+		atomic_store(&ring->memory->spinning[i], 0);
+	}
 	for (uint32_t s = 0; s < RING_SLOTS; s++) {
 		if (!is_used(ring->mirror, s)) {
 			release_slot(ring, s);
