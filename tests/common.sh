@@ -31,10 +31,10 @@ quietly() {
 	fi
 }
 
-# build_preset PRESET FOLDER JOBS VERBOSE OPTION...
+# build_preset PRESET FOLDER JOBS VERBOSE TARGET OPTION...
 build_preset() {
-	local preset=$1 build=$2 jobs=$3 verbose=$4 run=quietly
-	shift 4
+	local preset=$1 build=$2 jobs=$3 verbose=$4 target=$5 run=quietly
+	shift 5
 	[ -z "$verbose" ] || run=
 	# A folder that was configured elsewhere (a copied work tree) can not be used again.
 	if [ -f "$build/CMakeCache.txt" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$build/CMakeCache.txt"; then
@@ -44,5 +44,5 @@ build_preset() {
 		set -- -DCMAKE_C_COMPILER_LAUNCHER=ccache "$@"
 	fi
 	$run cmake --preset "$preset" "$@"
-	$run cmake --build "$build" -j "$jobs"
+	$run cmake --build "$build" -j "$jobs" --target "$target"
 }
