@@ -30,7 +30,8 @@ struct runs {
 void runs_free(struct runs *runs);
 
 /**
- * diff_images() - find what changed; runs less than 8 bytes apart are joined.
+ * diff_images() - find what changed; runs less than 8 bytes apart are joined, and so are those of a page that would have
+ * more than 128, which bounds the list to the images' size.
  * What lies in the old image beyond the new size needs no run. @runs is cleared first. Returns 0 or -ENOMEM.
  */
 int diff_images(const void *old, uint64_t old_size, const void *new, uint64_t new_size, struct runs *runs);
@@ -101,6 +102,6 @@ void delta_decoder_close(struct delta_decoder *decoder);
 int delta_apply(struct delta_decoder *decoder, const struct delta *delta, uint8_t *window, uint64_t from, uint64_t to);
 
 /** Sections of every delta start at multiples of this many bytes. */
-#define DELTA_SECTION (4u << 20)
+#define DELTA_SECTION (16u << 20)
 
 #endif

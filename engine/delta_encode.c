@@ -15,7 +15,7 @@
 #include "err.h"
 
 /* Far enough for a whole section and its prefix; zstd takes less where there is less. */
-#define WINDOW_LOG 24
+#define WINDOW_LOG 25
 
 /* Packing has to save one byte in so many, or unpacking is not worth its time. */
 #define PAYS_SHARE 16u
@@ -59,8 +59,8 @@ int delta_encoder_open(struct delta_encoder **encoder)
 	*encoder = NULL;
 	if (!e)
 		return fail_sys(ENOMEM, "memory for compressing");
-	e->tuning =
-	    (struct delta_tuning) {.join = 16, .zeros = 64, .raw = 128, .list_raw = 64, .prefix_ratio = 64, .level = 3};
+	e->tuning = (struct delta_tuning) {
+	    .join = RUN_JOIN, .zeros = 256, .raw = 256, .list_raw = 512, .prefix_ratio = 64, .level = 3};
 	e->zstd = ZSTD_createCCtx();
 	if (!e->zstd) {
 		free(e);

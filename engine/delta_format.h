@@ -26,6 +26,9 @@ enum delta_mode {
 /* diff_images() joins runs less than this far apart. */
 #define RUN_JOIN 8u
 
+/* ... and all runs of a page that would have more than this many. */
+#define RUNS_PER_PAGE 128u
+
 /* A packed list unpacks to at most so many times its bytes, so that few bytes never ask for much memory. */
 #define DELTA_LIST_RATIO 256u
 

@@ -106,6 +106,14 @@ static int scan_mask(struct scan *scan, uint64_t at, uint64_t mask)
 	return r;
 }
 
+/* Makes the runs from @first on, and the one that is being read, one run. A list longer than the bytes that it saves is
+ * of no use, and without a limit that of a page that changed everywhere would take more memory than the page. */
+static void scan_merge(struct scan *scan, size_t first)
+{
+	scan->start = scan->runs->list[first].at;
+	scan->runs->count = first;
+}
+
 /* Bytes [at, at + size) of the image, which are at @a and @b, at most a page. */
 static int scan_page(struct scan *scan, uint64_t at, const uint8_t *a, const uint8_t *b, size_t size)
 {
@@ -132,8 +140,12 @@ static int scan_range(struct scan *scan, const uint8_t *a, const uint8_t *b, uin
 		uint64_t page_end = at - at % PAGE_BYTES + PAGE_BYTES;
 		size_t size = (size_t)((page_end < end ? page_end : end) - at);
 		const uint8_t *old = a ? a + at : zero_page;
-		if (memcmp(old, b + at, size))
+		if (memcmp(old, b + at, size)) {
+			size_t before = scan->runs->count;
 			r = scan_page(scan, at, old, b + at, size);
+			if (scan->runs->count - before > RUNS_PER_PAGE)
+				scan_merge(scan, before);
+		}
 		at += size;
 	}
 	return r;
