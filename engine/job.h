@@ -23,6 +23,7 @@ enum job_kind {
 	JOB_PUBLISH, /**< after the commit is decided: put the files in sight under their names */
 	JOB_REPAIR, /**< rebuild the last image from base and deltas, as after a crash while publishing */
 	JOB_VERIFY, /**< read and check every file of the module */
+	JOB_SYNC_FILES, /**< sync the files of entries from `basis` (CHAIN_NONE: 0) to `target` */
 };
 
 /** What is known of a backing file: which chain entry it holds, and the marks by which it would be noticed that somebody
@@ -38,7 +39,7 @@ struct stamp {
 
 enum {
 	JOB_DRY = 1u << 0, /**< restore: find out what would be written, write nothing */
-	JOB_SYNC = 1u << 1, /**< commit, publish: sync what is written */
+	JOB_SYNC = 1u << 1, /**< commit, publish: sync what is written; sync files: the whole file system at once */
 };
 
 struct job {
@@ -77,6 +78,9 @@ struct job_context {
 	int (*take_fd)(void *arg, const struct job *job);
 	/** JOB_VERIFY: something was found. */
 	void (*found)(void *arg, const struct job *job, bool damage, const char *file, const char *problem);
+	/** a sign of life, cheap (no system call): call it at least once a second or so in a job that may last long, or
+	 * its process is taken for hung and replaced. May be NULL. */
+	void (*beat)(void *arg);
 	void *arg;
 
 	struct job_scratch *scratch; /**< buffers and compression contexts, kept between jobs */
@@ -85,6 +89,12 @@ struct job_context {
 /** job_context_open() - fill in @scratch; all other members are the caller's to set, before. */
 int job_context_open(struct job_context *context);
 void job_context_close(struct job_context *context);
+
+/** stamp_take() - the marks of the open backing file @fd, which holds @entry. */
+int stamp_take(int fd, uint32_t entry, struct stamp *stamp);
+
+/** stamp_holds() - whether @fd is the file of the stamp, untouched since. False for a stamp that says nothing. */
+bool stamp_holds(const struct stamp *stamp, int fd);
 
 /** job_run() - run it; fills in the outputs, result and text. Never fails in any other way. */
 void job_run(struct job_context *context, struct job *job);

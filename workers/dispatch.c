@@ -188,7 +188,7 @@ static bool turn(struct dispatch *d, struct op *op, bool *progress)
 		op->parked = false;
 		job = op->parked_job;
 	} else {
-		if (!has_room(d, op) && !op->cancelled)
+		if (!has_room(d, op))
 			return false;
 		switch (op->kind->next(op, &job)) {
 		case OP_END:

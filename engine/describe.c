@@ -1,0 +1,117 @@
+/*
+ * describe.c - the history and the store in the words of varve.h.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "image.h"
+#include "store.h"
+#include "wire.h"
+
+static int by_id(const void *a, const void *b)
+{
+	return memcmp(&((const struct varve_module_info *)a)->module, &((const struct varve_module_info *)b)->module,
+	    sizeof(struct varve_id));
+}
+
+static void describe_entry(const struct store *store, uint32_t module, uint32_t index, struct varve_module_info *info)
+{
+	const struct catalog_module *m = catalog_module(&store->catalog, module);
+	const struct chain_entry *entry = chain_entry(&store->catalog, module, index);
+	*info = (struct varve_module_info) { .module = m->id, .commit = entry->id, .size = entry->size };
+	info->kind = index == 0 ? VARVE_KIND_BASE : index == m->length - 1 ? VARVE_KIND_LAST : VARVE_KIND_DELTA;
+	info->ordinal = info->kind == VARVE_KIND_DELTA ? entry->ordinal : 0;
+	info->stored_bytes = info->kind == VARVE_KIND_DELTA ? entry->delta_bytes : entry->size;
+}
+
+/* The modules that commit @index changed, or (@table) all. Returns how many are in @list. */
+static size_t describe_standings(const struct store *store, uint32_t index, uint32_t *table,
+    struct varve_module_info *list)
+{
+	const struct commit *commit = &store->history.commits[index];
+	size_t count = 0;
+	if (!table) {
+		for (uint32_t i = 0; i < commit->changes_count; i++)
+			describe_entry(store, commit->changes[i].module, commit->changes[i].entry, &list[count++]);
+	} else {
+		history_table(&store->history, index, table);
+		for (uint32_t m = 0; m < catalog_count(&store->catalog); m++)
+			if (table[m] != CHAIN_NONE)
+				describe_entry(store, m, table[m], &list[count++]);
+	}
+	qsort(list, count, sizeof(*list), by_id);
+	return count;
+}
+
+int describe_log(const struct store *store, uint32_t first, uint32_t count, bool all, struct buf *out)
+{
+	uint32_t modules = catalog_count(&store->catalog);
+	struct varve_module_info *list = malloc((modules + 1) * sizeof(*list));
+	uint32_t *table = all ? malloc((modules + 1) * sizeof(*table)) : NULL;
+	if (!list || (all && !table)) {
+		free(list);
+		free(table);
+		return fail_sys(ENOMEM, "memory for the log");
+	}
+	buf_u32(out, count);
+	for (uint32_t i = first; i < first + count; i++) {
+		const struct commit *commit = &store->history.commits[i];
+		struct varve_commit_info info = {
+			.index = i,
+			.commit = commit->id,
+			.parent_index = commit->parent == COMMIT_NONE ? VARVE_NONE : commit->parent,
+			.label = commit->label ? commit->label : "",
+			.time = commit->time,
+			.current = i == store->history.current,
+			.modules = list,
+		};
+		if (commit->parent != COMMIT_NONE)
+			info.parent = store->history.commits[commit->parent].id;
+		info.modules_count = describe_standings(store, i, table, list);
+		wire_put_commit(out, &info);
+	}
+	free(list);
+	free(table);
+	return out->bad ? fail_sys(ENOMEM, "memory for the log") : 0;
+}
+
+static uint64_t private_bytes(const struct store *store, const struct varve_id *id)
+{
+	static const char *const suffixes[] = { "delta", "next", "last" };
+	uint64_t sum = 0;
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+		char name[NAME_MAX_SIZE];
+		struct stat st;
+		name_private(name, id, suffixes[i]);
+		if (store->priv.fd >= 0 && file_stat(&store->priv, name, &st) == 0)
+			sum += (uint64_t)st.st_size;
+	}
+	return sum;
+}
+
+int describe_modules(const struct store *store, struct varve_module_stat **list, size_t *count)
+{
+	uint32_t modules = catalog_count(&store->catalog);
+	*count = 0;
+	*list = calloc(modules + 1, sizeof(**list));
+	if (!*list)
+		return fail_sys(ENOMEM, "memory for the status");
+	for (uint32_t m = 0; m < modules; m++) {
+		const struct catalog_module *module = catalog_module(&store->catalog, m);
+		struct varve_module_stat *stat = &(*list)[*count];
+		if (!module->length)
+			continue;
+		stat->module = module->id;
+		stat->commits = module->length;
+		stat->size = chain_entry(&store->catalog, m, module->length - 1)->size;
+		stat->base_bytes = chain_entry(&store->catalog, m, 0)->size;
+		for (uint32_t i = 1; i + 1 < module->length; i++)
+			stat->deltas_bytes += chain_entry(&store->catalog, m, i)->delta_bytes;
+		bool hidden = module->length > 1 &&
+		    id_equal(&chain_entry(&store->catalog, m, module->length - 1)->id, &chain_entry(&store->catalog, m, 0)->id);
+		stat->last_bytes = module->length > 1 && !hidden ? stat->size : 0;
+		stat->private_bytes = private_bytes(store, &module->id);
+		(*count)++;
+	}
+	return 0;
+}

@@ -1,0 +1,188 @@
+/*
+ * image.c - images in memory, and where their files are.
+ */
+#include "image.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static size_t round_page(uint64_t size)
+{
+	return (size_t)((size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1));
+}
+
+int image_reserve(struct image *image, uint64_t size)
+{
+	if (size > (UINT64_C(1) << 46))
+		return fail(EFBIG, "an image of %llu bytes is larger than any can be", (unsigned long long)size);
+	size_t want = round_page(size) + PAGE_BYTES;
+	if (want <= image->capacity)
+		return 0;
+	want += want / 4;
+	void *p = image->data ? mremap(image->data, image->capacity, want, MREMAP_MAYMOVE)
+			      : mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return fail_sys(ENOMEM, "memory for an image of %llu bytes", (unsigned long long)size);
+	if (want >= (2u << 20))
+		madvise(p, want, MADV_HUGEPAGE);
+	image->data = p;
+	image->capacity = want;
+	return 0;
+}
+
+int image_resize(struct image *image, uint64_t size)
+{
+	int r = image_reserve(image, size);
+	if (r)
+		return r;
+	size_t end = round_page(size);
+	if (size > image->size)
+		memset(image->data + image->size, 0, end - image->size);
+	else
+		memset(image->data + size, 0, end - size);
+	image->size = size;
+	return 0;
+}
+
+void image_free(struct image *image)
+{
+	if (image->data)
+		munmap(image->data, image->capacity);
+	*image = (struct image) { NULL, 0, 0 };
+}
+
+bool last_hides(const struct job_context *context, uint32_t module, uint32_t index)
+{
+	return index > 0 &&
+	    id_equal(&chain_entry(context->catalog, module, index)->id, &chain_entry(context->catalog, module, 0)->id);
+}
+
+void place_base(const struct job_context *context, uint32_t module, struct place *place)
+{
+	place->dir = context->base;
+	name_image(place->name, &catalog_module(context->catalog, module)->id,
+	    &chain_entry(context->catalog, module, 0)->id);
+}
+
+void place_last(const struct job_context *context, uint32_t module, uint32_t last, struct place *place)
+{
+	const struct varve_id *id = &catalog_module(context->catalog, module)->id;
+	if (last_hides(context, module, last)) {
+		place->dir = context->priv;
+		name_private(place->name, id, "last");
+		return;
+	}
+	place->dir = context->base;
+	name_image(place->name, id, &chain_entry(context->catalog, module, last)->id);
+}
+
+void place_delta(const struct job_context *context, uint32_t module, uint32_t index, uint32_t last, struct place *place)
+{
+	const struct varve_id *id = &catalog_module(context->catalog, module)->id;
+	const struct chain_entry *entry = chain_entry(context->catalog, module, index);
+	place->dir = context->base;
+	name_delta(place->name, id, &entry->id, entry->ordinal);
+	if (index == last) {
+		/* The last's delta waits in .varve/, unless the last has no file of its own in sight. */
+		struct stat st;
+		if (last_hides(context, module, index) && file_stat(context->base, place->name, &st) == 0)
+			return;
+		place->dir = context->priv;
+		name_private(place->name, id, "delta");
+	}
+}
+
+int image_load(struct job_context *context, const struct place *place, uint64_t size, struct image *image)
+{
+	int r = image_reserve(image, size);
+	if (r)
+		return r;
+	image->size = size;
+	memset(image->data + size, 0, round_page(size) - size);
+	struct read_request request = { place->dir, place->name, image->data, size, 0, true, 0 };
+	return reader_run(context->reader, &request, 1);
+}
+
+static bool all_zero(const uint8_t *data, size_t size)
+{
+	return data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
+}
+
+int write_sparse(int fd, const uint8_t *data, uint64_t size, uint64_t offset, const struct place *place, uint64_t *written)
+{
+	uint64_t at = 0;
+	while (at < size) {
+		uint64_t start = at;
+		bool zero = false;
+		while (at < size) {
+			size_t page = size - at < PAGE_BYTES ? (size_t)(size - at) : PAGE_BYTES;
+			zero = all_zero(data + at, page);
+			if (zero)
+				break;
+			at += page;
+		}
+		if (at > start) {
+			int r = file_write_at(fd, data + start, (size_t)(at - start), offset + start, place->dir, place->name);
+			if (r)
+				return r;
+			*written += at - start;
+		}
+		if (zero)
+			at += PAGE_BYTES;
+	}
+	return 0;
+}
+
+int image_store(struct job_context *context, uint32_t module, const char *suffix, const struct image *image, bool sync)
+{
+	struct place place = { .dir = context->priv };
+	name_private(place.name, &catalog_module(context->catalog, module)->id, suffix);
+	int fd = file_create(place.dir, place.name);
+	if (fd < 0)
+		return fd;
+	uint64_t written = 0;
+	int r = file_resize(fd, image->size, place.dir, place.name);
+	if (!r)
+		r = write_sparse(fd, image->data, image->size, 0, &place, &written);
+	if (!r && sync)
+		r = file_sync(fd, place.dir, place.name);
+	close(fd);
+	if (r)
+		file_unlink(place.dir, place.name);
+	return r;
+}
+
+bool file_is_hole(int fd, uint64_t from, uint64_t size)
+{
+	off_t data = lseek(fd, (off_t)from, SEEK_DATA);
+	if (data < 0)
+		return errno == ENXIO; /* no data from here to the end */
+	return (uint64_t)data >= from + size;
+}
+
+void hash_window(const uint8_t *data, uint64_t from, uint64_t size, bool hole, uint64_t *table)
+{
+	if (!hole) {
+		hash_pages(data, size, table + from / PAGE_BYTES);
+		return;
+	}
+	static const uint8_t zeros[PAGE_BYTES];
+	uint64_t full = hash64(zeros, PAGE_BYTES);
+	uint64_t *to = table + from / PAGE_BYTES;
+	for (; size >= PAGE_BYTES; size -= PAGE_BYTES)
+		*to++ = full;
+	if (size)
+		*to = hash64(zeros, (size_t)size);
+}
+
+bool delta_matches(struct job_context *context, const struct place *place, const struct chain_entry *entry)
+{
+	struct job_scratch *s = context->scratch;
+	buf_clear(&s->file);
+	if (file_load(place->dir, place->name, (size_t)1 << 40, &s->file) || s->file.bad)
+		return false;
+	return delta_parse(&s->delta, s->file.data, s->file.size) == 0 && s->delta.new_size == entry->size &&
+	    hash_equal(&s->delta.hash, &entry->hash);
+}

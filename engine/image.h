@@ -1,0 +1,99 @@
+/*
+ * image.h - whole images in memory: read, rebuilt from base and deltas, compared with files and written to them.
+ *
+ * What a worker keeps between jobs is in `struct job_scratch`; images larger than IMAGE_KEEP are given back after each
+ * job. A worker has at most two images in memory: the one being built and, while it commits, the one before.
+ */
+#ifndef ENGINE_IMAGE_H
+#define ENGINE_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "delta.h"
+#include "job.h"
+#include "names.h"
+
+/** Memory of an image that is kept from job to job, bytes. */
+#define IMAGE_KEEP (64u << 20)
+/** Images up to this size are read; larger ones are mapped where mapping serves. */
+#define IMAGE_SMALL (4u << 20)
+/** Delta files that are read in one batch. */
+#define BATCH_FILES 64
+/** Bytes of delta files that are read in one batch (but always at least one file). */
+#define BATCH_BYTES (8u << 20)
+
+/** Anonymous memory; the bytes from size to the end of its page are zero. */
+struct image {
+	uint8_t *data;
+	size_t capacity;
+	uint64_t size;
+};
+
+int image_reserve(struct image *image, uint64_t size);
+
+/** image_resize() - set the size; bytes that are added are zero. */
+int image_resize(struct image *image, uint64_t size);
+void image_free(struct image *image);
+
+struct job_scratch {
+	struct delta_encoder *encoder;
+	struct delta_decoder *decoder;
+	struct delta delta;
+	struct runs runs;
+	struct runs window_runs;
+	struct image image;
+	struct image old;
+	struct buf file;
+	struct buf out;
+	struct buf tables;
+	struct read_request requests[BATCH_FILES];
+	char names[BATCH_FILES][NAME_MAX_SIZE];
+};
+
+/** image_build() - rebuild chain entry @target of the job's module in scratch->image, and verify it. Adds to the job's
+ * bytes_read and deltas_applied. -EBADMSG names the file. */
+int image_build(struct job_context *context, struct job *job, uint32_t target, struct image *image);
+
+/** image_walk() - the same along base and deltas only, checking each step's hash: slow, for verifying and to find the
+ * file that is to blame. */
+int image_walk(struct job_context *context, struct job *job, uint32_t target, struct image *image);
+
+/** Where a file is: its directory and name. */
+struct place {
+	const struct dir *dir;
+	char name[NAME_MAX_SIZE];
+};
+
+/** place_image() - the whole image of the newest entry: the base's file, the last's, or, where the last has the base's
+ * id, the private copy. */
+void place_last(const struct job_context *context, uint32_t module, uint32_t last, struct place *place);
+void place_base(const struct job_context *context, uint32_t module, struct place *place);
+
+/** place_delta() - the delta of entry @index where the chain's newest is @last: in sight, or pending in .varve/. */
+void place_delta(const struct job_context *context, uint32_t module, uint32_t index, uint32_t last, struct place *place);
+
+/** last_hides() - whether entry @index, being the last, has no name of its own because the base has it. */
+bool last_hides(const struct job_context *context, uint32_t module, uint32_t index);
+
+/** image_load() - a whole image file of exactly @size bytes into @image. */
+int image_load(struct job_context *context, const struct place *place, uint64_t size, struct image *image);
+
+/** write_sparse() - write @data at @offset of a file that is zero there, but for its zero pages. Adds to *@written. */
+int write_sparse(int fd, const uint8_t *data, uint64_t size, uint64_t offset, const struct place *place,
+    uint64_t *written);
+
+/** image_store() - @image as a new private file <ModId>.<suffix>. */
+int image_store(struct job_context *context, uint32_t module, const char *suffix, const struct image *image, bool sync);
+
+/** hash_window() - page hashes of a file's bytes [from, from + size), given in @data, into @table at their place; a
+ * hole (@hole) costs nothing. @from is a multiple of PAGE_BYTES. */
+void hash_window(const uint8_t *data, uint64_t from, uint64_t size, bool hole, uint64_t *table);
+
+/** file_is_hole() - whether [from, from + size) of @fd holds no data. */
+bool file_is_hole(int fd, uint64_t from, uint64_t size);
+
+/** job_delta_matches() - whether @place holds the delta that leads to @entry (its header says so and it is whole). */
+bool delta_matches(struct job_context *context, const struct place *place, const struct chain_entry *entry);
+
+#endif

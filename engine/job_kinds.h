@@ -1,0 +1,17 @@
+/*
+ * job_kinds.h - the jobs, one function each; job_run() has checked what the job names. Private to engine/.
+ */
+#ifndef ENGINE_JOB_KINDS_H
+#define ENGINE_JOB_KINDS_H
+
+#include "image.h"
+
+int job_restore(struct job_context *context, struct job *job);
+int job_checkout(struct job_context *context, struct job *job);
+int job_commit(struct job_context *context, struct job *job);
+int job_publish(struct job_context *context, struct job *job);
+int job_repair(struct job_context *context, struct job *job);
+int job_verify(struct job_context *context, struct job *job);
+int job_sync_files(struct job_context *context, struct job *job);
+
+#endif

@@ -1,0 +1,437 @@
+/*
+ * job_publish.c - put in sight what job_commit() wrote, once the commit is decided; and mend what a crash left.
+ *
+ * The files of module M while entry t becomes the newest (t >= 2, no id recurs):
+ *
+ *   step  .varve/                       in sight
+ *   0     M.delta (of t-1)  M.next      M_C(t-1)                the whole image of t-1
+ *   1     M.next                        M_C(t-1)  M_C(t-1)_k    the delta of t-1 is published
+ *   2     M.next  M.last                M_C(t-1)_k              the last leaves sight: its bytes are about to change
+ *   3     M.next  M.last                M_C(t-1)_k              pages that changed are written, M.last is image t
+ *   4     M.next                        M_C(t-1)_k  M_Ct
+ *   5     M.delta (of t)                M_C(t-1)_k  M_Ct
+ *
+ * M.next is the redo record: while it is there, step 5 has not been reached. Each step can be done again. A worker that
+ * takes over from a dead one starts from step 0 and copies the same pages from the backing file, which nobody changes
+ * until the commit ends. After a crash of the coordinator the backing file proves nothing any more: job_repair() then
+ * rebuilds M.last from the chain, of which M.next is a part.
+ *
+ * Where t has the base's id, M_Ct is the base's name: then M.last stays in .varve/ as image t. If it has the base's
+ * content, too, nothing is missing from sight; else M.next is published at once instead of step 5, so that image t
+ * can be had without .varve/.
+ */
+#include "job_kinds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "fault.h"
+
+#define COPY_BYTES (1u << 20)
+
+/* The names that publishing moves about. */
+struct names {
+	char backing[NAME_MAX_SIZE];
+	char next[NAME_MAX_SIZE];
+	char delta[NAME_MAX_SIZE];
+	char last[NAME_MAX_SIZE];
+};
+
+static void names_of(const struct job_context *context, uint32_t module, struct names *names)
+{
+	const struct varve_id *id = &catalog_module(context->catalog, module)->id;
+	name_backing(names->backing, id);
+	name_private(names->next, id, "next");
+	name_private(names->delta, id, "delta");
+	name_private(names->last, id, "last");
+}
+
+/* The name under which the delta of entry @index is published. */
+static void published_delta(const struct job_context *context, uint32_t module, uint32_t index, struct place *place)
+{
+	const struct chain_entry *entry = chain_entry(context->catalog, module, index);
+	place->dir = context->base;
+	name_delta(place->name, &catalog_module(context->catalog, module)->id, &entry->id, entry->ordinal);
+}
+
+/* Image t differs from the base's although it has the base's id: its delta must be in sight. */
+static bool needs_delta_in_sight(const struct job_context *context, uint32_t module, uint32_t index)
+{
+	return last_hides(context, module, index) &&
+	    !hash_equal(&chain_entry(context->catalog, module, index)->hash, &chain_entry(context->catalog, module, 0)->hash);
+}
+
+/* ---- the pending delta ------------------------------------------------------------------------------------------ */
+
+/* Makes the delta of the newest entry @t again, from the images on both sides of it. */
+static int rebuild_pending(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
+{
+	struct job_scratch *s = context->scratch;
+	struct job scan = { .module = module };
+	struct image before = { NULL, 0, 0 }, after = { NULL, 0, 0 };
+	const struct chain_entry *entry = chain_entry(context->catalog, module, t);
+	struct place place;
+	place_last(context, module, t, &place);
+	int r = image_walk(context, &scan, t - 1, &before);
+	if (!r)
+		r = image_load(context, &place, entry->size, &after);
+	if (!r) {
+		struct image_hash hash;
+		hash_image(after.data, after.size, &hash);
+		if (!hash_equal(&hash, &entry->hash))
+			r = fail(EBADMSG, "%s%s: the image is damaged", place.dir->label, place.name);
+	}
+	if (!r)
+		r = diff_images(before.data, before.size, after.data, after.size, &s->window_runs);
+	buf_clear(&s->out);
+	if (!r)
+		r = delta_encode(s->encoder, before.data, before.size, after.data, after.size, &s->window_runs, &entry->hash, 0,
+		    &s->out);
+	if (!r)
+		r = file_publish(context->priv, context->priv, names->delta, s->out.data, s->out.size, false);
+	image_free(&before);
+	image_free(&after);
+	return r;
+}
+
+/* Sees to it that the delta of the newest entry @t >= 1 is where place_delta() says. */
+static int ensure_pending(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
+{
+	const struct chain_entry *entry = chain_entry(context->catalog, module, t);
+	struct place pending = { .dir = context->priv }, published;
+	snprintf(pending.name, sizeof(pending.name), "%s", names->delta);
+	published_delta(context, module, t, &published);
+	if (needs_delta_in_sight(context, module, t) && file_exists(published.dir, published.name))
+		return 0;
+	if (file_exists(pending.dir, pending.name) && delta_matches(context, &pending, entry))
+		return 0;
+	if (file_exists(published.dir, published.name) && delta_matches(context, &published, entry))
+		return file_rename(published.dir, published.name, pending.dir, pending.name);
+	return rebuild_pending(context, module, t, names);
+}
+
+/* Step 1, for entry @index, which is the newest but one. */
+static int publish_delta(struct job_context *context, uint32_t module, uint32_t index, const struct names *names)
+{
+	struct place published;
+	published_delta(context, module, index, &published);
+	struct stat st;
+	int r = file_stat(context->priv, names->delta, &st);
+	if (!r)
+		return file_rename(context->priv, names->delta, published.dir, published.name);
+	if (file_exists(published.dir, published.name))
+		return 0;
+	r = ensure_pending(context, module, index, names);
+	return r ? r : file_rename(context->priv, names->delta, published.dir, published.name);
+}
+
+/* ---- the last image --------------------------------------------------------------------------------------------- */
+
+static int copy_range(int from, int to, uint64_t offset, uint64_t size)
+{
+	while (size) {
+		loff_t in = (loff_t)offset, out = (loff_t)offset;
+		ssize_t n = copy_file_range(from, &in, to, &out, size, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		offset += (uint64_t)n;
+		size -= (uint64_t)n;
+	}
+	return 0;
+}
+
+static int copy_by_hand(struct job_context *context, int from, int to, uint64_t offset, uint64_t size,
+    const struct names *names)
+{
+	struct image *buffer = &context->scratch->old;
+	int r = image_reserve(buffer, COPY_BYTES);
+	for (uint64_t done = 0; !r && done < size; done += COPY_BYTES) {
+		size_t part = size - done < COPY_BYTES ? (size_t)(size - done) : COPY_BYTES;
+		r = file_read_at(from, buffer->data, part, offset + done, context->base, names->backing);
+		if (!r)
+			r = file_write_at(to, buffer->data, part, offset + done, context->priv, names->last);
+	}
+	return r;
+}
+
+/* Copies what @from has, leaving holes holes; by cloning where the file system can. */
+static int copy_file(struct job_context *context, int from, int to, uint64_t size, const struct names *names)
+{
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+	int r = file_resize(to, size, context->priv, names->last);
+	off_t end = 0;
+	while (!r) {
+		off_t data = lseek(from, end, SEEK_DATA);
+		if (data < 0 || (uint64_t)data >= size)
+			break;
+		end = lseek(from, data, SEEK_HOLE);
+		if (end < 0 || (uint64_t)end > size)
+			end = (off_t)size;
+		r = copy_range(from, to, (uint64_t)data, (uint64_t)(end - data));
+		if (r == -EXDEV || r == -ENOSYS || r == -EOPNOTSUPP || r == -EINVAL)
+			r = copy_by_hand(context, from, to, (uint64_t)data, (uint64_t)(end - data), names);
+		else if (r)
+			r = fail_sys(-r, ".varve/%s: copying the image", names->last);
+	}
+	return r;
+}
+
+/* Steps 2 and 3 for t = 1: there is no last yet, the whole image is copied from the backing file. */
+static int first_last(struct job_context *context, struct job *job, int backing, const struct names *names)
+{
+	int fd = file_create(context->priv, names->last);
+	if (fd < 0)
+		return fd;
+	const struct chain_entry *entry = chain_entry(context->catalog, job->module, job->target);
+	int r = copy_file(context, backing, fd, entry->size, names);
+	if (!r && (job->flags & JOB_SYNC))
+		r = file_sync(fd, context->priv, names->last);
+	close(fd);
+	return r;
+}
+
+/* Copies the pages of scratch->delta's runs from the backing file. */
+static int copy_changed(struct job_context *context, struct job *job, int backing, int fd, const struct names *names)
+{
+	struct job_scratch *s = context->scratch;
+	const struct delta *delta = &s->delta;
+	uint64_t next = 0, page, pages;
+	size_t cursor = 0;
+	int r = image_reserve(&s->old, COPY_BYTES);
+	while (!r && (pages = runs_next_pages(&delta->runs, &cursor, &next, &page))) {
+		uint64_t at = page * PAGE_BYTES, end = (page + pages) * PAGE_BYTES;
+		if (end > delta->new_size)
+			end = delta->new_size;
+		for (; !r && at < end; at += COPY_BYTES) {
+			size_t part = end - at < COPY_BYTES ? (size_t)(end - at) : COPY_BYTES;
+			r = file_read_at(backing, s->old.data, part, at, context->base, names->backing);
+			if (!r)
+				r = file_write_at(fd, s->old.data, part, at, context->priv, names->last);
+			job->bytes_written += part;
+		}
+	}
+	return r;
+}
+
+/* Steps 2 and 3. */
+static int carry_last(struct job_context *context, struct job *job, int backing, const struct names *names)
+{
+	struct job_scratch *s = context->scratch;
+	struct place before;
+	place_last(context, job->module, job->target - 1, &before);
+	if (before.dir == context->base && file_exists(before.dir, before.name)) {
+		int r = file_rename(before.dir, before.name, context->priv, names->last);
+		if (r)
+			return r;
+	}
+	int r = fault_at("publish.hidden");
+	if (r)
+		return fail_sys(-r, "%s", names->last);
+	buf_clear(&s->file);
+	r = file_load(context->priv, names->next, (size_t)1 << 40, &s->file);
+	if (!r)
+		r = delta_parse(&s->delta, s->file.data, s->file.size);
+	if (r)
+		return r;
+	int fd = file_open(context->priv, names->last, O_RDWR);
+	if (fd < 0)
+		return fd == -ENOENT ? fail(EBADMSG, ".varve/%s: the last image has gone", names->last) : fd;
+	if (s->delta.old_size != s->delta.new_size)
+		r = file_resize(fd, s->delta.new_size, context->priv, names->last);
+	if (!r)
+		r = copy_changed(context, job, backing, fd, names);
+	if (!r && (job->flags & JOB_SYNC))
+		r = file_sync(fd, context->priv, names->last);
+	close(fd);
+	return r;
+}
+
+/* Steps 4 and 5. */
+static int put_in_sight(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
+{
+	int r = fault_at("publish.carried");
+	if (r)
+		return fail_sys(-r, "%s", names->last);
+	struct place last;
+	place_last(context, module, t, &last);
+	if (last.dir == context->base) {
+		r = file_rename(context->priv, names->last, last.dir, last.name);
+		if (!r)
+			r = fault_at("publish.last") ? fail_sys(EIO, "%s", last.name) : 0;
+	}
+	if (r)
+		return r;
+	if (!needs_delta_in_sight(context, module, t))
+		return file_rename(context->priv, names->next, context->priv, names->delta);
+	struct place published;
+	published_delta(context, module, t, &published);
+	return file_rename(context->priv, names->next, published.dir, published.name);
+}
+
+static int publish_next(struct job_context *context, struct job *job, const struct names *names)
+{
+	int backing = file_open(context->base, names->backing, O_RDONLY);
+	if (backing < 0)
+		return backing;
+	int r = 0;
+	if (job->target >= 2)
+		r = publish_delta(context, job->module, job->target - 1, names);
+	if (!r)
+		r = fault_at("publish.delta") ? fail_sys(EIO, "%s", names->delta) : 0;
+	if (!r)
+		r = job->target == 1 ? first_last(context, job, backing, names) : carry_last(context, job, backing, names);
+	close(backing);
+	return r ? r : put_in_sight(context, job->module, job->target, names);
+}
+
+int job_publish(struct job_context *context, struct job *job)
+{
+	struct names names;
+	names_of(context, job->module, &names);
+	struct stat st;
+	if (file_stat(context->priv, names.next, &st))
+		return 0; /* another worker was through with it before it died */
+	if (job->target > 0)
+		return publish_next(context, job, &names);
+	struct place base;
+	place_base(context, job->module, &base);
+	return file_rename(context->priv, names.next, base.dir, base.name);
+}
+
+/* ---- repair ----------------------------------------------------------------------------------------------------- */
+
+/* M.next is there: the commit was decided and its publishing not finished, or it was never decided. */
+static int repair_next(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
+{
+	struct place next = { .dir = context->priv };
+	snprintf(next.name, sizeof(next.name), "%s", names->next);
+	if (!file_exists(next.dir, next.name))
+		return 0;
+	if (!delta_matches(context, &next, chain_entry(context->catalog, module, t)))
+		return file_unlink(next.dir, next.name);
+	int r = t >= 2 ? publish_delta(context, module, t - 1, names) : 0;
+	return r ? r : file_rename(next.dir, next.name, context->priv, names->delta);
+}
+
+/* The base is whole: either in sight, or as M.next, its first commit decided but not published. */
+static int repair_base(struct job_context *context, uint32_t module, const struct names *names)
+{
+	const struct chain_entry *entry = chain_entry(context->catalog, module, 0);
+	struct place next = { .dir = context->priv }, base;
+	snprintf(next.name, sizeof(next.name), "%s", names->next);
+	place_base(context, module, &base);
+	struct stat st;
+	if (file_stat(base.dir, base.name, &st) == 0) {
+		if (catalog_module(context->catalog, module)->length == 1)
+			file_unlink(next.dir, next.name);
+		return 0;
+	}
+	struct image image = { NULL, 0, 0 };
+	int r = image_load(context, &next, entry->size, &image);
+	struct image_hash hash;
+	if (!r)
+		hash_image(image.data, image.size, &hash);
+	if (r || !hash_equal(&hash, &entry->hash))
+		r = fail(EBADMSG, "%s: the module's base image is missing; restore it from a backup", base.name);
+	else
+		r = file_rename(next.dir, next.name, base.dir, base.name);
+	image_free(&image);
+	return r;
+}
+
+static int image_is(struct job_context *context, const struct place *place, const struct chain_entry *entry,
+    struct image *image)
+{
+	struct image_hash hash;
+	int r = image_load(context, place, entry->size, image);
+	if (r)
+		return r;
+	hash_image(image->data, image->size, &hash);
+	return hash_equal(&hash, &entry->hash) ? 0 : -EBADMSG;
+}
+
+/* Puts the whole image of the newest entry in its place, rebuilding it if it is not there or not right. */
+static int repair_last(struct job_context *context, struct job *job, const struct names *names)
+{
+	const struct chain_entry *entry = chain_entry(context->catalog, job->module, job->target);
+	struct place last, hidden = { .dir = context->priv };
+	struct image image = { NULL, 0, 0 };
+	place_last(context, job->module, job->target, &last);
+	snprintf(hidden.name, sizeof(hidden.name), "%s", names->last);
+	int r = image_is(context, &last, entry, &image);
+	if (r) {
+		r = image_walk(context, job, job->target, &image);
+		if (!r)
+			r = image_store(context, job->module, "repair", &image, job->flags & JOB_SYNC);
+		char name[NAME_MAX_SIZE];
+		name_private(name, &catalog_module(context->catalog, job->module)->id, "repair");
+		if (!r)
+			r = file_rename(context->priv, name, last.dir, last.name);
+	}
+	if (!r && last.dir == context->base)
+		file_unlink(hidden.dir, hidden.name);
+	image_free(&image);
+	return r;
+}
+
+int job_repair(struct job_context *context, struct job *job)
+{
+	struct names names;
+	names_of(context, job->module, &names);
+	int r = repair_base(context, job->module, &names);
+	if (r || job->target == 0)
+		return r;
+	r = repair_next(context, job->module, job->target, &names);
+	if (r)
+		return r;
+	/* Either of the two can be made from the other. */
+	int pending = ensure_pending(context, job->module, job->target, &names);
+	r = repair_last(context, job, &names);
+	if (r || !pending)
+		return r;
+	return ensure_pending(context, job->module, job->target, &names);
+}
+
+/* ---- sync ------------------------------------------------------------------------------------------------------- */
+
+static int sync_place(const struct place *place)
+{
+	int fd = file_open(place->dir, place->name, O_RDONLY);
+	if (fd < 0)
+		return fd;
+	int r = file_sync(fd, place->dir, place->name);
+	close(fd);
+	return r;
+}
+
+int job_sync_files(struct job_context *context, struct job *job)
+{
+	uint32_t last = catalog_module(context->catalog, job->module)->length - 1;
+	struct place place;
+	int r = 0;
+	if (job->flags & JOB_SYNC)
+		return syncfs(context->base->fd) < 0 ? fail_sys(errno, "syncing the file system") : 0;
+	for (uint32_t i = job->basis == CHAIN_NONE ? 0 : job->basis; !r && i <= job->target; i++) {
+		if (i == 0)
+			place_base(context, job->module, &place);
+		else
+			place_delta(context, job->module, i, last, &place);
+		r = sync_place(&place);
+		job->files++;
+	}
+	if (!r && last > 0) {
+		place_last(context, job->module, last, &place);
+		r = sync_place(&place);
+		job->files++;
+	}
+	return r;
+}

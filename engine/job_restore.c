@@ -1,0 +1,131 @@
+/*
+ * job_restore.c - an image of the past into a backing file, or into a descriptor of the caller's.
+ *
+ * The image is built and verified in memory first, so that a damaged file never reaches a backing file. Then it is
+ * compared with what the backing file holds, and only stretches of pages that differ are written: pages that are the
+ * same stay clean. The backing file keeps its inode: mappings of it stay valid, and its cached pages stay warm.
+ */
+#include "job_kinds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fault.h"
+
+/** Bytes of the backing file that are compared at a time: they should stay in the second-level cache. */
+#define COMPARE_WINDOW (256u << 10)
+
+/* Opens the backing file; one that is missing is made again, empty. */
+static int open_backing(struct job_context *context, const struct job *job, struct place *place)
+{
+	place->dir = context->base;
+	name_backing(place->name, &catalog_module(context->catalog, job->module)->id);
+	int fd = file_open(place->dir, place->name, O_RDWR);
+	if (fd != -ENOENT || (job->flags & JOB_DRY))
+		return fd;
+	return file_create(place->dir, place->name);
+}
+
+/* Writes those pages of image[from, from + size) that differ from @now, which are the file's bytes there. */
+static int write_changed(struct job_context *context, struct job *job, int fd, const struct place *place,
+    uint64_t from, const uint8_t *now, size_t size)
+{
+	const uint8_t *want = context->scratch->image.data + from;
+	size_t at = 0;
+	while (at < size) {
+		size_t page = size - at < PAGE_BYTES ? size - at : PAGE_BYTES;
+		if (memcmp(want + at, now + at, page) == 0) {
+			at += page;
+			continue;
+		}
+		size_t start = at;
+		do {
+			at += page;
+			page = size - at < PAGE_BYTES ? size - at : PAGE_BYTES;
+		} while (at < size && memcmp(want + at, now + at, page) != 0);
+		if (!(job->flags & JOB_DRY)) {
+			int r = file_write_at(fd, want + start, at - start, from + start, place->dir, place->name);
+			if (r)
+				return r;
+		}
+		job->bytes_written += at - start;
+	}
+	return 0;
+}
+
+/* Brings @fd, @old_size bytes long, to scratch->image. */
+static int write_backing(struct job_context *context, struct job *job, int fd, const struct place *place,
+    uint64_t old_size)
+{
+	struct job_scratch *s = context->scratch;
+	uint64_t size = s->image.size;
+	int r = image_reserve(&s->old, COMPARE_WINDOW);
+	if (!r && !(job->flags & JOB_DRY) && size != old_size)
+		r = file_resize(fd, size, place->dir, place->name);
+	for (uint64_t at = 0; !r && at < size; at += COMPARE_WINDOW) {
+		size_t part = size - at < COMPARE_WINDOW ? (size_t)(size - at) : COMPARE_WINDOW;
+		size_t there = old_size <= at ? 0 : old_size - at < part ? (size_t)(old_size - at) : part;
+		memset(s->old.data + there, 0, part - there);
+		r = file_read_at(fd, s->old.data, there, at, place->dir, place->name);
+		if (!r)
+			r = write_changed(context, job, fd, place, at, s->old.data, part);
+	}
+	return r;
+}
+
+int job_restore(struct job_context *context, struct job *job)
+{
+	struct place place;
+	int r = 0;
+	int fd = open_backing(context, job, &place);
+	if (fd < 0 && !(fd == -ENOENT && (job->flags & JOB_DRY)))
+		return fd;
+	job->size = chain_entry(context->catalog, job->module, job->target)->size;
+	if (fd >= 0 && job->stamp.entry == job->target && stamp_holds(&job->stamp, fd))
+		goto out;
+	r = image_build(context, job, job->target, &context->scratch->image);
+	if (!r)
+		r = fault_at("restore.built");
+	struct stat st = { 0 };
+	if (!r && fd >= 0 && fstat(fd, &st) < 0)
+		r = fail_sys(errno, "%s", place.name);
+	if (!r && fd >= 0)
+		r = write_backing(context, job, fd, &place, (uint64_t)st.st_size);
+	else if (!r)
+		job->bytes_written += job->size;
+	if (!r)
+		r = fault_at("restore.written");
+	if (!r && !(job->flags & JOB_DRY))
+		r = stamp_take(fd, job->target, &job->stamp);
+out:
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+int job_checkout(struct job_context *context, struct job *job)
+{
+	struct image *image = &context->scratch->image;
+	int r = image_build(context, job, job->target, image);
+	if (r)
+		return r;
+	int fd = context->take_fd(context->arg, job);
+	if (fd < 0)
+		return fd;
+	struct place place = { .dir = context->base, .name = "the file to check out into" };
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		r = fail_sys(errno, "%s", place.name);
+	if (!r && (uint64_t)st.st_size != image->size)
+		r = file_resize(fd, image->size, place.dir, place.name);
+	if (!r && st.st_size == 0)
+		r = write_sparse(fd, image->data, image->size, 0, &place, &job->bytes_written);
+	else if (!r) {
+		r = file_write_at(fd, image->data, image->size, 0, place.dir, place.name);
+		job->bytes_written += image->size;
+	}
+	job->size = image->size;
+	close(fd);
+	return r;
+}

@@ -1,0 +1,231 @@
+/*
+ * journal.c - appending to `commits` and to the journal.
+ */
+#include "journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "fault.h"
+
+#define COMMITS "commits"
+#define JOURNAL "journal"
+#define LOAD_MAX ((size_t)1 << 36)
+/** `commits` is rewritten when more than half of it, and at least so much, is stale. */
+#define STALE_MIN (64u << 10)
+
+static void notice(struct buf *notices, const char *format, ...)
+{
+	char line[ERR_TEXT + 64];
+	va_list ap;
+	va_start(ap, format);
+	int n = vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	buf_put(notices, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+	buf_u8(notices, '\n');
+}
+
+/* Cuts what a crash left half written behind a file of records. */
+static int cut(const struct dir *dir, const char *name, uint64_t good)
+{
+	int fd = file_open(dir, name, O_RDWR);
+	if (fd < 0)
+		return fd;
+	int r = file_resize(fd, good, dir, name);
+	close(fd);
+	return r;
+}
+
+static int load_commits(struct journal *j, struct buf *b, struct buf *notices)
+{
+	int r = file_load(j->base, COMMITS, LOAD_MAX, b);
+	if (r == -ENOENT)
+		return 0;
+	uint64_t good = 0;
+	if (!r)
+		r = history_load(j->history, b->data, b->size, &good);
+	if (r) {
+		err_prefix("%s: ", COMMITS);
+		return r;
+	}
+	j->persisted_once = true;
+	j->commits_size = good;
+	j->persisted = j->history->count;
+	if (good == b->size)
+		return 0;
+	notice(notices, "%s: the last %llu bytes, of a record that was not written to its end, were cut off", COMMITS,
+	    (unsigned long long)(b->size - good));
+	return j->read_only ? 0 : cut(j->base, COMMITS, good);
+}
+
+/* A journal that does not fit `commits` is put aside: somebody has brought back an older or another `commits`. */
+static int put_aside(struct journal *j, struct buf *notices, const char *why)
+{
+	notice(notices, ".varve/%s does not fit %s (%s): commits that were not persisted are not there; it was kept as "
+			".varve/%s.old",
+	    JOURNAL, COMMITS, why, JOURNAL);
+	return j->read_only ? 0 : file_rename(j->priv, JOURNAL, j->priv, JOURNAL ".old");
+}
+
+static int load_journal(struct journal *j, struct buf *b, struct buf *notices)
+{
+	buf_clear(b);
+	int r = j->priv->fd < 0 ? -ENOENT : file_load(j->priv, JOURNAL, LOAD_MAX, b);
+	if (r == -ENOENT || (!r && b->size == 0))
+		return 0;
+	if (r)
+		return r;
+	uint64_t good = 0;
+	r = history_load(j->history, b->data, b->size, &good);
+	if (r == -ENODATA) /* cut off while it was made: it holds nothing */
+		return j->read_only ? 0 : file_unlink(j->priv, JOURNAL);
+	if (r == -ESTALE || r == -EBADMSG)
+		return put_aside(j, notices, err_text());
+	if (r)
+		return r;
+	struct buf head = { 0 };
+	history_begin_file(j->history, 0, &head);
+	j->head_size = head.size;
+	buf_free(&head);
+	if (good < j->head_size)
+		good = 0;
+	j->journal_size = good;
+	return good == b->size || j->read_only ? 0 : cut(j->priv, JOURNAL, good);
+}
+
+int journal_open(struct journal *j, const struct dir *base, const struct dir *priv, struct history *history,
+    bool read_only, struct buf *notices)
+{
+	*j = (struct journal) { .base = base, .priv = priv, .history = history, .read_only = read_only };
+	struct buf b = { 0 };
+	int r = load_commits(j, &b, notices);
+	if (!r)
+		r = load_journal(j, &b, notices);
+	buf_free(&b);
+	return r;
+}
+
+/* Appends at @offset; what was written of it is cut off again if not all of it could be. */
+static int append(const struct dir *dir, const char *name, const void *data, size_t size, uint64_t offset, bool sync)
+{
+	int fd = file_open(dir, name, O_RDWR);
+	if (fd < 0)
+		return fd == -ENOENT ? fail(ENOENT, "%s%s: the file has gone while the store was open", dir->label, name) : fd;
+	int r = file_write_at(fd, data, size, offset, dir, name);
+	if (!r && sync)
+		r = file_sync(fd, dir, name);
+	if (r && ftruncate(fd, (off_t)offset) < 0)
+		err_prefix("(and cutting it to %llu bytes failed) ", (unsigned long long)offset);
+	close(fd);
+	return r;
+}
+
+static int start_journal(struct journal *j, uint64_t sequence)
+{
+	struct buf head = { 0 };
+	history_begin_file(j->history, sequence, &head);
+	int r = head.bad ? fail_sys(ENOMEM, "memory for a record")
+			 : file_publish(j->priv, j->priv, JOURNAL, head.data, head.size, false);
+	if (!r)
+		j->journal_size = j->head_size = head.size;
+	buf_free(&head);
+	return r;
+}
+
+int journal_append(struct journal *j, const struct buf *records, bool moves)
+{
+	if (records->bad)
+		return fail_sys(ENOMEM, "memory for a record");
+	if (j->read_only)
+		return fail(EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
+	int r = fault_at("journal.append");
+	if (r)
+		return fail_sys(-r, ".varve/%s", JOURNAL);
+	if (moves && j->persisted_once && !journal_unpersisted(j)) {
+		r = append(j->base, COMMITS, records->data, records->size, j->commits_size, false);
+		if (!r) {
+			j->commits_size += records->size;
+			j->stale += records->size;
+		}
+		return r;
+	}
+	if (!j->journal_size) {
+		/* Records in hand have numbers already: the last elsewhere is the one before the first of them. */
+		uint64_t first = get_le64(records->data + 8);
+		r = start_journal(j, first - 1);
+	}
+	if (!r)
+		r = append(j->priv, JOURNAL, records->data, records->size, j->journal_size, false);
+	if (!r)
+		j->journal_size += records->size;
+	return r;
+}
+
+bool journal_unpersisted(const struct journal *j)
+{
+	return j->journal_size > j->head_size;
+}
+
+static int rewrite(struct journal *j, bool sync)
+{
+	struct buf b = { 0 };
+	int r = history_dump(j->history, &b);
+	if (!r && b.bad)
+		r = fail_sys(ENOMEM, "memory for the history");
+	if (!r)
+		r = file_publish(j->priv, j->base, COMMITS, b.data, b.size, sync);
+	if (!r) {
+		j->commits_size = b.size;
+		j->persisted_once = true;
+		j->stale = 0;
+	}
+	buf_free(&b);
+	return r;
+}
+
+static int move_journal(struct journal *j, bool sync)
+{
+	struct buf b = { 0 };
+	int r = file_load(j->priv, JOURNAL, LOAD_MAX, &b);
+	if (r == -ENOENT || (!r && b.size != j->journal_size)) {
+		/* Somebody has removed it. All that it held is in memory, too. */
+		buf_free(&b);
+		return rewrite(j, sync);
+	}
+	if (!r)
+		r = append(j->base, COMMITS, b.data + j->head_size, b.size - (size_t)j->head_size, j->commits_size, sync);
+	if (!r)
+		j->commits_size += b.size - j->head_size;
+	buf_free(&b);
+	return r;
+}
+
+int journal_persist(struct journal *j, bool sync)
+{
+	if (j->read_only)
+		return fail(EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
+	int r;
+	if (!j->persisted_once || (j->stale > STALE_MIN && j->stale > j->commits_size / 2))
+		r = rewrite(j, sync);
+	else if (journal_unpersisted(j))
+		r = move_journal(j, sync);
+	else
+		return 0;
+	if (!r && sync)
+		r = dir_sync(j->base);
+	if (!r)
+		r = fault_at("persist.written") ? fail_sys(EIO, "%s", COMMITS) : 0;
+	if (r)
+		return r;
+	j->persisted = j->history->count;
+	if (!j->journal_size)
+		return 0;
+	/* From here on `commits` has it all: a journal that stays only repeats what is known. */
+	if (start_journal(j, j->history->sequence))
+		j->journal_size = 0, file_unlink(j->priv, JOURNAL);
+	return 0;
+}

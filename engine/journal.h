@@ -1,0 +1,41 @@
+/*
+ * journal.h - where records of the history are written: `commits`, and the journal in .varve/.
+ *
+ * A commit is decided by appending its records to the journal, which survives the death of every process. Persisting
+ * moves the journal's records to `commits` and syncs it. While nothing waits in the journal, a move of the current
+ * commit goes to `commits` at once. Crashes: record_format.md says what each leaves behind.
+ */
+#ifndef ENGINE_JOURNAL_H
+#define ENGINE_JOURNAL_H
+
+#include "file.h"
+#include "history.h"
+
+struct journal {
+	const struct dir *base;
+	const struct dir *priv;
+	struct history *history;
+	bool read_only;
+	bool persisted_once; /**< there is a `commits` */
+	uint64_t commits_size;
+	uint64_t journal_size; /**< 0: there is no journal file */
+	uint64_t head_size; /**< of the journal's first record */
+	uint64_t stale; /**< bytes of `commits` that a later record has made useless */
+	uint32_t persisted; /**< commits that `commits` has */
+};
+
+/** journal_open() - load both files into the (empty) history. What had to be cut or put aside is appended to @notices,
+ * one sentence a line. -EBADMSG, -EPROTONOSUPPORT: `commits` can not be read. */
+int journal_open(struct journal *journal, const struct dir *base, const struct dir *priv, struct history *history,
+    bool read_only, struct buf *notices);
+
+/** journal_append() - write @records, all or nothing. @moves: they only move the current commit. */
+int journal_append(struct journal *journal, const struct buf *records, bool moves);
+
+/** journal_persist() - bring everything to `commits`; @sync: to the device, too. */
+int journal_persist(struct journal *journal, bool sync);
+
+/** journal_unpersisted() - whether journal_persist() would have something to write. */
+bool journal_unpersisted(const struct journal *journal);
+
+#endif

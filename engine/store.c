@@ -1,0 +1,220 @@
+/*
+ * store.c - open a base directory, mend what a crash left in it, close it.
+ *
+ * .varve/clean is there only while no coordinator runs and the last one ended as it should. Where it is missing (a
+ * crash, or .varve/ was removed) every module's newest files are looked at, and mended where publishing them was cut
+ * off (job_publish.c); backing files are brought to the current commit before anyone uses them.
+ */
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "image.h"
+
+#define PRIVATE ".varve"
+#define CLEAN "clean"
+
+static void notice(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void notice(struct store *store, const char *format, ...)
+{
+	char line[ERR_TEXT + 64];
+	va_list ap;
+	va_start(ap, format);
+	int n = vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	buf_put(&store->notices, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+	buf_u8(&store->notices, '\n');
+}
+
+static int open_base(struct store *store, bool create)
+{
+	int r = dir_open(&store->base, -1, store->path, "");
+	if (r == -ENOENT && create) {
+		if (mkdir(store->path, 0700) < 0 && errno != EEXIST)
+			return fail_sys(errno, "%s: making the directory", store->path);
+		r = dir_open(&store->base, -1, store->path, "");
+	}
+	if (r)
+		return r == -ENOENT ? fail(ENOENT, "%s: there is no such directory", store->path) : r;
+	struct stat st;
+	if (fstat(store->base.fd, &st) < 0)
+		return fail_sys(errno, "%s", store->path);
+	if (st.st_uid != geteuid())
+		return fail(EPERM, "%s belongs to user %u; open it as that user, or give it to user %u with chown -R", store->path,
+		    (unsigned)st.st_uid, (unsigned)geteuid());
+	return 0;
+}
+
+static bool holds_a_store(const struct store *store)
+{
+	struct stat st;
+	return fstatat(store->base.fd, "commits", &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    fstatat(store->base.fd, PRIVATE, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int take_lock(struct store *store)
+{
+	store->lock = openat(store->priv.fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (store->lock < 0)
+		return fail_sys(errno, PRIVATE "/lock");
+	if (flock(store->lock, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return fail_sys(errno, PRIVATE "/lock");
+	return fail(EWOULDBLOCK, "another coordinator has the store open");
+}
+
+int store_lock(struct store *store, const char *path, bool create)
+{
+	*store = (struct store) { .path = path, .base.fd = -1, .priv.fd = -1, .lock = -1, .session.lock = -1 };
+	int r = open_base(store, create);
+	if (r)
+		return r;
+	if (!create && !holds_a_store(store))
+		return fail(ENOENT, "%s holds no store", path);
+	r = dir_make(&store->priv, store->base.fd, PRIVATE, PRIVATE "/");
+	if (r != -EROFS && r != -EACCES)
+		return r ? r : take_lock(store);
+	/* What is there can still be read. */
+	store->read_only = true;
+	if (!holds_a_store(store))
+		return r;
+	dir_open(&store->priv, store->base.fd, PRIVATE, PRIVATE "/");
+	return 0;
+}
+
+/* ---- mending ---------------------------------------------------------------------------------------------------- */
+
+/* Whether publishing module @m's newest entry was cut off, or a file of it has gone or changed its length. */
+static bool wants_repair(struct store *store, struct job_context *own, uint32_t m)
+{
+	uint32_t length = catalog_module(&store->catalog, m)->length;
+	if (!length)
+		return false;
+	struct place place;
+	struct stat st;
+	char name[NAME_MAX_SIZE];
+	name_private(name, &catalog_module(&store->catalog, m)->id, "next");
+	if (file_stat(&store->priv, name, &st) == 0)
+		return true;
+	place_last(own, m, length - 1, &place);
+	return file_stat(place.dir, place.name, &st) || (uint64_t)st.st_size != chain_entry(&store->catalog, m, length - 1)->size;
+}
+
+/* Files in .varve/ that no commit refers to: half written ones, and those of modules that were never committed. */
+static int sweep_one(void *arg, const char *name)
+{
+	struct store *store = arg;
+	struct varve_id id;
+	char text[VARVE_ID_TEXT + 1];
+	const char *dot = strchr(name, '.');
+	if (!dot || dot - name != VARVE_ID_TEXT)
+		return 0;
+	memcpy(text, name, VARVE_ID_TEXT);
+	text[VARVE_ID_TEXT] = 0;
+	if (name_parse(text, &id, NULL, NULL) != NAME_BACKING)
+		return 0;
+	uint32_t m = history_module(&store->history, &id);
+	bool known = m != MODULE_NONE && catalog_module(&store->catalog, m)->length > 0;
+	bool deployed = strcmp(dot, ".new") == 0;
+	if (deployed && !known)
+		file_unlink(&store->base, text);
+	if (deployed || !known || strcmp(dot, ".repair") == 0)
+		file_unlink(&store->priv, name);
+	return 0;
+}
+
+static void mend(struct store *store, struct job_context *own)
+{
+	dir_each(&store->priv, sweep_one, store);
+	for (uint32_t m = 0; m < catalog_count(&store->catalog); m++) {
+		if (!wants_repair(store, own, m))
+			continue;
+		struct job job = { .kind = JOB_REPAIR,
+			.module = m,
+			.target = catalog_module(&store->catalog, m)->length - 1,
+			.basis = CHAIN_NONE };
+		job_run(own, &job);
+		if (job.result)
+			notice(store, "%s", job.text);
+	}
+}
+
+int store_open(struct store *store, struct job_context *own, enum varve_sync sync)
+{
+	store->sync = sync;
+	int r = catalog_create(&store->catalog);
+	if (!r)
+		r = history_open(&store->history, &store->catalog);
+	if (!r)
+		r = journal_open(&store->journal, &store->base, &store->priv, &store->history, store->read_only,
+		    &store->notices);
+	if (r)
+		return r;
+	if (store->read_only) {
+		store->stamps.fd = -1;
+		return 0;
+	}
+	r = stamps_open(&store->stamps, &store->priv, store->history.store);
+	if (r)
+		return r;
+	if (file_exists(&store->priv, CLEAN))
+		return file_unlink(&store->priv, CLEAN);
+	mend(store, own);
+	store->unsettled = store->history.current != COMMIT_NONE;
+	return 0;
+}
+
+void store_close(struct store *store, bool clean)
+{
+	if (clean && !store->read_only && !store->unsettled && store->priv.fd >= 0) {
+		int fd = file_create(&store->priv, CLEAN);
+		if (fd >= 0)
+			close(fd);
+	}
+	stamps_close(&store->stamps);
+	history_close(&store->history);
+	catalog_close(&store->catalog);
+	dir_close(&store->priv);
+	dir_close(&store->base);
+	if (store->lock >= 0)
+		close(store->lock);
+	store->lock = -1;
+	free(store->session.modules);
+	free(store->synced);
+	buf_free(&store->notices);
+}
+
+/* ---- small things ----------------------------------------------------------------------------------------------- */
+
+struct stamp store_stamp(const struct store *store, uint32_t module)
+{
+	struct stamp stamp = stamps_get(&store->stamps, module);
+	if (stamp.entry != CHAIN_NONE && stamp.entry >= catalog_module(&store->catalog, module)->length)
+		stamp.entry = CHAIN_NONE;
+	return stamp;
+}
+
+int store_set_current(struct store *store, uint32_t commit)
+{
+	uint32_t before = store->history.current;
+	if (commit == before)
+		return 0;
+	uint64_t sequence = store->history.sequence;
+	struct buf records = { 0 };
+	history_set_current(&store->history, commit, &records);
+	int r = journal_append(&store->journal, &records, true);
+	if (r) {
+		store->history.current = before;
+		store->history.sequence = sequence;
+	}
+	buf_free(&records);
+	return r;
+}

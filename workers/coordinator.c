@@ -1,0 +1,402 @@
+/*
+ * coordinator.c - the process's life: take the lock, open the store, greet clients, serve, end with the last of them.
+ *
+ *   lock --held by another--> tell the client so (-EALREADY), end
+ *     |
+ *   open --damaged, foreign, not writable--> tell the client, end
+ *     |
+ *   settle (after a crash): backing files to the current commit
+ *     |
+ *   serve <---------------------------------------------.
+ *     | no client left, nothing under way               | somebody connected in the last moment
+ *   unlink the socket, look once more for a connection -'
+ *     |
+ *   close
+ *
+ * One thread. It sleeps in epoll; before that it looks for a short while whether a worker, or a client that has just
+ * been answered, has something at once, since waking a sleeping process costs more than most jobs.
+ */
+#include "coordinator.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cpu.h"
+#include "fault.h"
+#include "sock.h"
+
+#define SOCKET_NAME "socket"
+#define TICK_MS 1000
+/** How long to look for work before sleeping, if there is a CPU to spare for it. */
+#define SPIN_NS 50000u
+#define EVENTS 64
+
+void log_line(const struct coordinator *c, const char *format, ...)
+{
+	if (!c->options->foreground && !getenv("VARVE_LOG"))
+		return;
+	va_list ap;
+	va_start(ap, format);
+	fprintf(stderr, "varve-coordinator: ");
+	vfprintf(stderr, format, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+}
+
+static void on_notice(void *arg, const char *text)
+{
+	struct dispatch *d = arg;
+	log_line((struct coordinator *)((char *)d - offsetof(struct coordinator, dispatch)), "%s", text);
+}
+
+/* ---- clients ---------------------------------------------------------------------------------------------------- */
+
+static void add_peer(struct coordinator *c, int fd)
+{
+	struct peer *peer = peer_new(c, fd);
+	if (!peer) {
+		log_line(c, "%s", err_text());
+		return;
+	}
+	struct peer **at = &c->peers;
+	while (*at)
+		at = &(*at)->next;
+	*at = peer;
+	c->peers_count++;
+}
+
+static void accept_all(struct coordinator *c)
+{
+	int fd;
+	while (c->listener >= 0 && (fd = sock_accept(c->listener)) >= 0)
+		add_peer(c, fd);
+}
+
+static void read_peer(struct coordinator *c, struct peer *peer)
+{
+	static struct wire_message message;
+	(void)c;
+	for (int i = 0; i < 16 && !peer->gone; i++) {
+		int r = wire_recv(peer->fd, &message);
+		if (r == -EAGAIN || r == -EINTR)
+			return;
+		if (r <= 0) {
+			peer_close(peer);
+			return;
+		}
+		request_handle(peer, &message);
+		wire_release(&message);
+	}
+}
+
+/* Peers that have gone leave once nothing of theirs is under way. */
+static void bury(struct coordinator *c)
+{
+	for (struct peer **at = &c->peers; *at;) {
+		struct peer *peer = *at;
+		if (peer->gone) {
+			request_peer_gone(peer);
+			peer->waiting = false;
+		}
+		if (!peer->gone || peer->op || c->store.session.owner == peer) {
+			at = &peer->next;
+			continue;
+		}
+		*at = peer->next;
+		c->peers_count--;
+		peer_free(peer);
+	}
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------------------- */
+
+static void on_signal(struct coordinator *c)
+{
+	struct signalfd_siginfo info;
+	while (read(c->signals, &info, sizeof(info)) == sizeof(info))
+		if (info.ssi_signo != SIGCHLD)
+			c->stop = true;
+}
+
+static void handle(struct coordinator *c, const struct epoll_event *event)
+{
+	if (event->data.ptr == &c->listener)
+		accept_all(c);
+	else if (event->data.ptr == &c->signals)
+		on_signal(c);
+	else if (event->data.ptr == c->dispatch.pool)
+		pool_dispatch(c->dispatch.pool);
+	else {
+		struct peer *peer = event->data.ptr;
+		if (event->events & EPOLLOUT)
+			peer_flush(peer);
+		if (!peer->gone && event->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+			read_peer(c, peer);
+	}
+}
+
+/* Does all that can be done without waiting. */
+static void work(struct coordinator *c)
+{
+	bool more;
+	do {
+		more = dispatch_reap(&c->dispatch);
+		more |= dispatch_run(&c->dispatch);
+		if (c->turn_over) {
+			requests_retry(c);
+			more = true;
+		}
+	} while (more);
+	bury(c);
+	if (c->dispatch.again)
+		work(c);
+}
+
+static int poll_events(struct coordinator *c, struct epoll_event *events, uint64_t spin_ns, int timeout_ms)
+{
+	uint64_t until = clock_now() + spin_ns;
+	int n;
+	do {
+		n = epoll_wait(c->epoll, events, EVENTS, 0);
+		if (n != 0 || (c->dispatch.pool && dispatch_reap(&c->dispatch)))
+			return n;
+		cpu_relax();
+	} while (spin_ns && clock_now() < until);
+	if (c->dispatch.pool && !pool_sleep_begin(c->dispatch.pool))
+		return 0;
+	n = epoll_wait(c->epoll, events, EVENTS, timeout_ms);
+	if (c->dispatch.pool)
+		pool_sleep_end(c->dispatch.pool);
+	return n;
+}
+
+/* A spinning coordinator must not take the CPU that a worker or a client needs. */
+static uint64_t spin_for(const struct coordinator *c, unsigned cpus, bool was_busy)
+{
+	unsigned busy = c->dispatch.pool ? pool_in_flight(c->dispatch.pool) : 0;
+	return was_busy && busy + 1 < cpus ? SPIN_NS : 0;
+}
+
+static bool wants_to_end(const struct coordinator *c)
+{
+	return dispatch_idle(&c->dispatch) && !c->settling &&
+	    (c->stop || (!c->options->foreground && c->peers_count == 0));
+}
+
+static void serve(struct coordinator *c)
+{
+	struct epoll_event events[EVENTS];
+	unsigned cpus = cpu_available();
+	uint64_t ticked = 0;
+	bool was_busy = true;
+	for (;;) {
+		work(c);
+		if (c->stop) {
+			for (struct peer *peer = c->peers; peer; peer = peer->next)
+				peer_close(peer);
+			bury(c);
+		}
+		if (wants_to_end(c))
+			return;
+		int timeout = requests_tick(c);
+		if (timeout < 0 || timeout > TICK_MS)
+			timeout = c->dispatch.pool ? TICK_MS : -1;
+		int n = poll_events(c, events, spin_for(c, cpus, was_busy), c->dispatch.again ? 0 : timeout);
+		was_busy = n != 0;
+		for (int i = 0; i < n; i++)
+			handle(c, &events[i]);
+		if (c->dispatch.pool && clock_now() - ticked > TICK_MS * 1000000ull) {
+			ticked = clock_now();
+			pool_tick(c->dispatch.pool);
+		}
+	}
+}
+
+/* ---- starting and ending ---------------------------------------------------------------------------------------- */
+
+/* The client that started this process learns why it can not serve. */
+static void tell_client(const struct coordinator *c, int result)
+{
+	static struct wire_message message;
+	struct pollfd p = { c->options->client, POLLIN, 0 };
+	if (c->options->client < 0) {
+		fprintf(stderr, "varve-coordinator: %s\n", err_text());
+		return;
+	}
+	struct buf reply = { 0 };
+	buf_u32(&reply, (uint32_t)result);
+	wire_put_string(&reply, err_text());
+	if (poll(&p, 1, 10000) > 0 && wire_recv(p.fd, &message) > 0) {
+		wire_send(p.fd, WIRE_REPLY, message.serial, &reply, -1);
+		wire_release(&message);
+	}
+	buf_free(&reply);
+	close(p.fd);
+}
+
+static void settled(void *arg, struct op *op)
+{
+	struct coordinator *c = arg;
+	c->settling = false;
+	c->turn_over = true;
+	if (!op->result)
+		return;
+	buf_put(&c->store.notices, op->text, strlen(op->text));
+	buf_u8(&c->store.notices, '\n');
+}
+
+static int watch(struct coordinator *c, int fd, void *tag)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = tag };
+	return epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? fail_sys(errno, "epoll") : 0;
+}
+
+static int open_signals(struct coordinator *c)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	c->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return c->signals < 0 ? fail_sys(errno, "signalfd") : watch(c, c->signals, &c->signals);
+}
+
+static int open_listener(struct coordinator *c)
+{
+	if (c->store.read_only)
+		return 0;
+	c->listener = sock_listen(&c->store.priv, SOCKET_NAME);
+	return c->listener < 0 ? c->listener : watch(c, c->listener, &c->listener);
+}
+
+static unsigned default_workers(void)
+{
+	const char *text = getenv("VARVE_WORKERS");
+	char *end;
+	unsigned long n = text ? strtoul(text, &end, 10) : 0;
+	if (text && (*end || n < 1 || n > RING_WORKERS))
+		n = 0;
+	return n ? (unsigned)n : cpu_available();
+}
+
+static enum read_method default_method(void)
+{
+	const char *text = getenv("VARVE_IO");
+	if (text && strcmp(text, "pread") == 0)
+		return READ_PREAD;
+	return text && strcmp(text, "uring") == 0 ? READ_URING : READ_AUTO;
+}
+
+/* READ_URING is a demand: find out now whether it can be met. */
+static int check_method(enum read_method method)
+{
+	struct reader *reader;
+	if (method != READ_URING)
+		return 0;
+	int r = reader_open(method, 1, &reader);
+	if (!r)
+		reader_close(reader);
+	return r;
+}
+
+static int open_all(struct coordinator *c)
+{
+	const struct coordinator_options *o = c->options;
+	enum read_method method = o->method == READ_AUTO ? default_method() : o->method;
+	int r = store_lock(&c->store, o->path, !o->must_exist);
+	if (r == -EWOULDBLOCK)
+		return -EALREADY;
+	if (!r)
+		r = check_method(method);
+	c->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (!r && c->epoll < 0)
+		r = fail_sys(errno, "epoll");
+	if (!r)
+		r = dispatch_open(&c->dispatch, &c->store, method, o->workers ? o->workers : default_workers(), c->epoll,
+		    on_notice);
+	if (!r)
+		r = store_open(&c->store, &c->dispatch.own, o->sync);
+	if (!r)
+		r = open_signals(c);
+	return r ? r : open_listener(c);
+}
+
+static void start_settling(struct coordinator *c)
+{
+	struct op *op = c->store.unsettled ? op_settle(&c->store, OP_SETTLE_ALL) : NULL;
+	if (!op)
+		return; /* nothing to do, or a VM of the coordinator before still maps files: at the next session then */
+	c->settling = true;
+	op->complete = settled;
+	op->arg = c;
+	c->store.executor->start(c->store.executor, op);
+}
+
+/* Nobody finds the socket any more; whoever has connected before is still served. */
+static bool last_look(struct coordinator *c)
+{
+	if (c->stop || c->listener < 0)
+		return true;
+	file_unlink(&c->store.priv, SOCKET_NAME);
+	accept_all(c);
+	if (!c->peers_count)
+		return true;
+	close(c->listener);
+	c->listener = -1;
+	if (open_listener(c))
+		c->stop = true;
+	return false;
+}
+
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+int coordinator_run(const struct coordinator_options *options)
+{
+	static struct coordinator c;
+	c = (struct coordinator) { .options = options, .listener = -1, .signals = -1, .started_ns = clock_now() };
+	fault_role("coordinator");
+	raise_file_limit();
+	int r = open_all(&c);
+	if (r) {
+		tell_client(&c, r);
+		dispatch_close(&c.dispatch);
+		return 1;
+	}
+	if (options->foreground)
+		log_line(&c, "serving %s with %u workers", options->path, c.dispatch.workers);
+	start_settling(&c);
+	if (options->client >= 0)
+		add_peer(&c, options->client);
+	do
+		serve(&c);
+	while (!last_look(&c));
+	if (c.listener >= 0)
+		file_unlink(&c.store.priv, SOCKET_NAME);
+	while (c.peers) {
+		struct peer *peer = c.peers;
+		c.peers = peer->next;
+		peer_free(peer);
+	}
+	dispatch_close(&c.dispatch);
+	store_close(&c.store, true);
+	return 0;
+}

@@ -1,0 +1,64 @@
+/*
+ * coordinator.h - the process that owns a base directory: one thread, one epoll, clients, operations, workers.
+ */
+#ifndef WORKERS_COORDINATOR_H
+#define WORKERS_COORDINATOR_H
+
+#include <stdbool.h>
+
+#include "dispatch.h"
+#include "peer.h"
+#include "store.h"
+
+/** How it was started. */
+struct coordinator_options {
+	const char *path; /**< of the base directory */
+	int client; /**< a connected socket: the first client; -1: none (foreground) */
+	bool foreground; /**< serve until a signal, not only as long as there are clients; log to stderr */
+	bool must_exist;
+	unsigned workers; /**< 0: VARVE_WORKERS from the environment, else the CPUs there are */
+	enum read_method method;
+	enum varve_sync sync;
+};
+
+struct coordinator {
+	const struct coordinator_options *options;
+	struct store store;
+	struct dispatch dispatch;
+	int epoll;
+	int listener; /**< -1: nobody else can connect (a read-only file system) */
+	int signals;
+	struct peer *peers;
+	unsigned peers_count;
+	bool settling; /**< after a crash: clients are greeted when it is over */
+	bool session_ending; /**< the session's modules are being brought back */
+	bool turn_over; /**< an operation has ended: those that wait get their turn */
+	bool stop;
+	uint64_t started_ns;
+};
+
+/** coordinator_run() - open the store and serve. Returns the exit status of the process. */
+int coordinator_run(const struct coordinator_options *options);
+
+/* ---- requests.c ---- */
+
+/** request_handle() - one message from @peer. A message that is not as it should be closes the peer. */
+void request_handle(struct peer *peer, struct wire_message *message);
+
+/** requests_retry() - give those that wait their turn, in the order in which they came. */
+void requests_retry(struct coordinator *c);
+
+/** requests_tick() - deadlines and progress. Returns milliseconds until it must be called again; -1: no need. */
+int requests_tick(struct coordinator *c);
+
+/** request_peer_gone() - @peer has closed: cancel its request, end its session. */
+void request_peer_gone(struct peer *peer);
+
+/* ---- answers.c: requests that only look, answered at once ---- */
+
+bool answer(struct peer *peer, enum wire_type type, struct cursor *payload);
+
+/** log_line() - one line for the operator. */
+void log_line(const struct coordinator *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
