@@ -63,6 +63,10 @@ struct fake {
 	atomic_bool mapped_at_abandon;
 };
 
+/* A sentence must name what it is about. */
+#define assert_error_says(text)                                                                                        \
+	cr_assert(strstr(varve_last_error(), text), "\"%s\" lacks \"%s\"", varve_last_error(), text)
+
 static struct varve_id fake_id(uint8_t n)
 {
 	struct varve_id id;
