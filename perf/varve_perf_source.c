@@ -79,13 +79,13 @@ static void fill_page(uint8_t *page, uint64_t *random)
 static void touch(struct image *image, uint64_t *random)
 {
 	uint64_t words = image->size / 8, kind = below(random, 100);
-	for (uint64_t n = 2 + below(random, 12); n; n--) {
+	for (uint64_t n = 4 + below(random, 36); n; n--) {
 		uint64_t value = below(random, 1u << 24);
 		memcpy(image->data + 8 * below(random, words), &value, sizeof(value));
 	}
 	if (kind < 70)
 		return;
-	uint64_t length = kind < 95 ? 64 + below(random, 1024) : 2048 + below(random, 10240);
+	uint64_t length = kind < 95 ? 256 + below(random, 4096) : 2048 + below(random, 12288);
 	uint64_t at = below(random, image->size - length);
 	for (uint64_t i = 0; i < length; i++)
 		image->data[at + i] = (uint8_t)(next_random(random) & 0x3f);
