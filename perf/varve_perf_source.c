@@ -93,9 +93,7 @@ static void touch(struct image *image, uint64_t *random)
 
 static int generate(struct source *source, size_t index)
 {
-	uint64_t pages = FIRST_PAGES;
-	if (source->commits > 1)
-		pages += index * (LAST_PAGES - FIRST_PAGES) / (source->commits - 1);
+	uint64_t pages = FIRST_PAGES + index * (LAST_PAGES - FIRST_PAGES + 1) / source->commits;
 	for (size_t i = 0; i < source->modules; i++) {
 		struct image *image = &source->images[i];
 		uint64_t old = image->size;
