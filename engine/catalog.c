@@ -26,6 +26,7 @@
 #include <sys/resource.h>
 
 #include "err.h"
+#include "fault.h"
 #include "idmap.h"
 #include "names.h"
 
@@ -109,7 +110,7 @@ int catalog_create(struct catalog *catalog)
 	catalog->header->size = catalog->shm.size;
 	catalog->header->top = sizeof(struct catalog_header);
 
-	catalog->writer = calloc(1, sizeof(*catalog->writer));
+	catalog->writer = fault_at("alloc") ? NULL : calloc(1, sizeof(*catalog->writer));
 	if (!catalog->writer)
 		ret = fail(ENOMEM, "no memory for the catalog of modules");
 	if (!ret)

@@ -18,7 +18,6 @@
 #include "history_private.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -36,9 +35,10 @@ int history_open(struct history *history, struct catalog *catalog)
 	*history = (struct history) {.catalog = catalog, .current = COMMIT_NONE};
 	if (getrandom(history->store, sizeof(history->store), 0) != (ssize_t)sizeof(history->store))
 		return fail_sys(errno, "getrandom()");
-	history->index = calloc(1, sizeof(*history->index));
+	history->index = history_alloc(NULL, sizeof(*history->index));
 	if (!history->index)
 		return fail(ENOMEM, "no memory for the history");
+	*history->index = (struct history_index) {0};
 	int ret = idmap_open(&history->index->commits, same_commit, history);
 	if (ret)
 		history_close(history);
@@ -156,7 +156,7 @@ static int reserve_commit(struct history *history)
 	uint64_t capacity = history->capacity ? (uint64_t)history->capacity * 2 : 64;
 	if (capacity >= COMMIT_NONE)
 		capacity = COMMIT_NONE - 1;
-	struct commit *commits = realloc(history->commits, capacity * sizeof(*commits));
+	struct commit *commits = history_alloc(history->commits, capacity * sizeof(*commits));
 	if (!commits)
 		return fail(ENOMEM, "no memory for %llu commits", (unsigned long long)capacity);
 	history->commits = commits;
@@ -168,12 +168,14 @@ static int fill_commit(struct commit *commit, const struct commit_draft *draft, 
 {
 	*commit = (struct commit) {.id = draft->id, .parent = draft->parent, .time = draft->time, .sequence = sequence};
 	if (draft->label_size) {
-		commit->label = strndup(draft->label, draft->label_size);
+		commit->label = history_alloc(NULL, draft->label_size + 1);
 		if (!commit->label)
 			return fail(ENOMEM, "no memory for a commit's label");
+		memcpy(commit->label, draft->label, draft->label_size);
+		commit->label[draft->label_size] = 0;
 	}
 	if (draft->changes_count) {
-		commit->changes = malloc(draft->changes_count * sizeof(*commit->changes));
+		commit->changes = history_alloc(NULL, draft->changes_count * sizeof(*commit->changes));
 		if (!commit->changes)
 			return fail(ENOMEM, "no memory for a commit's changes");
 		memcpy(commit->changes, draft->changes, draft->changes_count * sizeof(*commit->changes));
@@ -235,7 +237,7 @@ static int sort_fresh(struct commit_draft *draft, struct fresh_entry **sorted)
 		i++;
 	if (i >= draft->fresh_count)
 		return 0;
-	*sorted = malloc(draft->fresh_count * sizeof(**sorted));
+	*sorted = history_alloc(NULL, draft->fresh_count * sizeof(**sorted));
 	if (!*sorted)
 		return fail(ENOMEM, "no memory for a commit of %u modules", draft->fresh_count);
 	memcpy(*sorted, draft->fresh, draft->fresh_count * sizeof(**sorted));
@@ -249,6 +251,7 @@ static int add_draft(struct history *history, const struct commit_draft *draft, 
 {
 	uint64_t sequence = history->sequence;
 	size_t size = records->size;
+	bool bad = records->bad;
 	int ret = check_draft(history, draft);
 	for (uint32_t i = 0; i < draft->fresh_count && !ret; i++) {
 		uint32_t module = draft->fresh[i].module;
@@ -266,6 +269,7 @@ static int add_draft(struct history *history, const struct commit_draft *draft, 
 	if (ret) {
 		history_forget_modules(history, history->sequence);
 		records->size = size;
+		records->bad = bad;
 	}
 	return ret;
 }

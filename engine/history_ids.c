@@ -7,7 +7,6 @@
 #include "history_private.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
@@ -42,7 +41,7 @@ static const uint32_t *sorted_modules(const struct history *history)
 	uint32_t count = catalog_count(history->catalog);
 	if (index->order && index->order_count == count)
 		return index->order;
-	uint32_t *order = realloc(index->order, ((size_t)count + 1) * sizeof(*order));
+	uint32_t *order = history_alloc(index->order, ((size_t)count + 1) * sizeof(*order));
 	if (!order)
 		return NULL;
 	for (uint32_t i = 0; i < count; i++)
@@ -59,7 +58,7 @@ int history_default_commit_id(
 	const struct catalog *catalog = history->catalog;
 	uint32_t count = catalog_count(catalog);
 	const uint32_t *order = sorted_modules(history);
-	uint8_t *data = malloc(VARVE_ID_SIZE + 8 + (size_t)count * PART_BYTES);
+	uint8_t *data = history_alloc(NULL, VARVE_ID_SIZE + 8 + (size_t)count * PART_BYTES);
 	if (!order || !data) {
 		free(data);
 		return fail(ENOMEM, "no memory for the id of a commit of %u modules", count);

@@ -8,7 +8,6 @@
 #include "history_private.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
@@ -121,7 +120,7 @@ static int make_room(void **array, uint32_t *room, uint32_t count, size_t each)
 	if (count <= *room)
 		return 0;
 	uint32_t more = count < 64 ? 64 : count;
-	void *p = realloc(*array, more * each);
+	void *p = history_alloc(*array, more * each);
 	if (!p)
 		return fail(ENOMEM, "no memory for a commit of %u modules", count);
 	*array = p;

@@ -8,7 +8,6 @@
 #include "history_private.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
@@ -25,7 +24,7 @@ static int reserve_number(struct history_index *index, uint32_t module)
 		uint32_t known = index->known ? index->known : 64;
 		while (known <= module)
 			known *= 2;
-		uint32_t *number_of = realloc(index->number_of, known * sizeof(*number_of));
+		uint32_t *number_of = history_alloc(index->number_of, known * sizeof(*number_of));
 		if (!number_of)
 			return fail(ENOMEM, "no memory for %u modules", known);
 		memset(number_of + index->known, 0xff, (known - index->known) * sizeof(*number_of));
@@ -34,7 +33,7 @@ static int reserve_number(struct history_index *index, uint32_t module)
 	}
 	if (index->numbers_count == index->numbers_capacity) {
 		uint32_t capacity = index->numbers_capacity ? index->numbers_capacity * 2 : 64;
-		struct module_record *numbers = realloc(index->numbers, capacity * sizeof(*numbers));
+		struct module_record *numbers = history_alloc(index->numbers, capacity * sizeof(*numbers));
 		if (!numbers)
 			return fail(ENOMEM, "no memory for %u modules", capacity);
 		index->numbers = numbers;
@@ -65,11 +64,13 @@ int64_t history_add_module(struct history *history, const struct varve_id *id, s
 		return module;
 
 	size_t size = records->size;
+	bool bad = records->bad;
 	write_module(records, sequence + 1, id);
 	int ret = records->bad ? fail(ENOMEM, "no memory for the record of a module")
 	                       : history_record_module(history, (uint32_t)module, sequence + 1);
 	if (ret) {
 		records->size = size;
+		records->bad = bad;
 		history_drop_modules(history, count, sequence);
 		return ret;
 	}

@@ -4,6 +4,9 @@
 #ifndef ENGINE_HISTORY_PRIVATE_H
 #define ENGINE_HISTORY_PRIVATE_H
 
+#include <stdlib.h>
+
+#include "fault.h"
 #include "history.h"
 #include "idmap.h"
 
@@ -43,6 +46,12 @@ struct commit_draft {
 	const struct standing *changes; /**< fresh ones included, ascending by module */
 	uint32_t changes_count;
 };
+
+/** history_alloc() - as realloc(), and fails where a test asks for it. */
+static inline void *history_alloc(void *old, size_t size)
+{
+	return fault_at("alloc") ? NULL : realloc(old, size);
+}
 
 /** module_number() - the number that @module has in records, or NUMBER_NONE. */
 uint32_t module_number(const struct history *history, uint32_t module);

@@ -15,7 +15,6 @@
  * And since the limit grows with the modules, a commit costs at most 512 bytes of checkpoints, however many modules
  * there are, and a table still costs no more than in proportion to the modules.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "history_private.h"
@@ -79,14 +78,14 @@ void history_table(const struct history *history, uint32_t commit, uint32_t *tab
 static bool make_checkpoint(struct history *history, uint32_t commit)
 {
 	uint32_t count = catalog_count(history->catalog);
-	uint32_t *table = malloc(((size_t)count + 1) * sizeof(*table));
+	uint32_t *table = history_alloc(NULL, ((size_t)count + 1) * sizeof(*table));
 	if (!table)
 		return false;
 	history_table(history, commit, table);
 	/* Modules that came later may be taken back, and must not be mentioned. */
 	while (count && table[count - 1] == CHAIN_NONE)
 		count--;
-	uint32_t *fitting = realloc(table, ((size_t)count + 1) * sizeof(*table));
+	uint32_t *fitting = history_alloc(table, ((size_t)count + 1) * sizeof(*table));
 	history->commits[commit].checkpoint = fitting ? fitting : table;
 	history->commits[commit].checkpoint_count = count;
 	return true;

@@ -4,7 +4,6 @@
 #include "history_private.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
@@ -114,7 +113,7 @@ int history_dump(struct history *history, struct buf *records)
 	uint32_t largest = 1;
 	for (uint32_t i = 0; i < history->count; i++)
 		largest = history->commits[i].changes_count > largest ? history->commits[i].changes_count : largest;
-	struct fresh_entry *fresh = malloc(largest * sizeof(*fresh));
+	struct fresh_entry *fresh = history_alloc(NULL, largest * sizeof(*fresh));
 	if (!fresh)
 		return fail(ENOMEM, "no memory for rewriting the history");
 

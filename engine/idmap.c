@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "err.h"
+#include "fault.h"
 
 #define SLOTS_MIN 16u
 #define SLOTS_MAX (1u << 31)
@@ -101,7 +102,7 @@ int idmap_reserve(struct idmap *map, uint32_t more)
 	uint64_t slots = have ? have : SLOTS_MIN;
 	while (need * 4 > slots * 3)
 		slots *= 2;
-	struct idmap_slot *table = slots > SLOTS_MAX ? NULL : calloc(slots, sizeof(*table));
+	struct idmap_slot *table = slots > SLOTS_MAX || fault_at("alloc") ? NULL : calloc(slots, sizeof(*table));
 	if (!table)
 		return fail(ENOMEM, "no memory for an index of %llu ids", (unsigned long long)need);
 	for (uint64_t i = 0; i < have; i++)
