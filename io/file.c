@@ -34,7 +34,7 @@ int file_name_check(const struct dir *dir, const char *name)
 /* openat2() beneath @parent, or openat() where that is missing; a descriptor or -errno. */
 static int open_beneath(int parent, const char *name, int flags, mode_t mode, uint64_t resolve)
 {
-	struct open_how how = {.flags = (uint64_t)flags, .mode = mode, .resolve = FILE_OPEN_RESOLVE | resolve};
+	struct open_how how = {.flags = (unsigned)flags, .mode = mode, .resolve = FILE_OPEN_RESOLVE | resolve};
 	bool missing = atomic_load_explicit(&no_openat2, memory_order_relaxed);
 	int fd;
 
@@ -163,23 +163,32 @@ int file_too_short(const struct dir *dir, const char *name, uint64_t end)
 	return fail(EBADMSG, "%s%s is damaged: it ends before byte %llu", dir->label, name, (unsigned long long)end);
 }
 
-int file_read_at(int fd, void *to, size_t size, uint64_t offset, const struct dir *dir, const char *name)
+ssize_t file_read_raw(int fd, void *to, size_t size, uint64_t offset)
 {
-	int rc = fault_at("read.data");
 	size_t done = 0;
 
-	if (size > INT64_MAX || offset > (uint64_t)INT64_MAX - size)
-		return file_too_short(dir, name, offset);
-	while (!rc && done < size) {
+	while (done < size) {
 		ssize_t got = pread(fd, (char *)to + done, size - done, (off_t)(offset + done));
 		if (got == 0)
-			return file_too_short(dir, name, offset + size);
+			break;
 		if (got > 0)
 			done += (size_t)got;
 		else if (errno != EINTR)
-			rc = -errno;
+			return -errno;
 	}
-	return rc ? fail_sys(-rc, "%s%s can not be read", dir->label, name) : 0;
+	return (ssize_t)done;
+}
+
+int file_read_at(int fd, void *to, size_t size, uint64_t offset, const struct dir *dir, const char *name)
+{
+	if (size > INT64_MAX || offset > (uint64_t)INT64_MAX - size)
+		return file_too_short(dir, name, offset);
+	ssize_t got = fault_at("read.data");
+	if (!got)
+		got = file_read_raw(fd, to, size, offset);
+	if (got < 0)
+		return fail_sys((int)-got, "%s%s can not be read", dir->label, name);
+	return (size_t)got < size ? file_too_short(dir, name, offset + size) : 0;
 }
 
 static int write_all(int fd, const char *from, size_t size, uint64_t offset)

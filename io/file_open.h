@@ -31,6 +31,9 @@ int file_open_failed(int err, const struct dir *dir, const char *name);
 /** file_check() - fstat(), and that it is a regular file; @fd stays open. */
 int file_check(int fd, struct stat *st, const struct dir *dir, const char *name);
 
+/** file_read_raw() - pread() until @size bytes or the file's end. Returns how many, or -errno, without a sentence. */
+ssize_t file_read_raw(int fd, void *to, size_t size, uint64_t offset);
+
 /** file_too_short() - the sentence for a file that ends before @end. Returns -EBADMSG. */
 int file_too_short(const struct dir *dir, const char *name, uint64_t end);
 

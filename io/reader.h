@@ -1,8 +1,11 @@
 /*
  * reader.h - read many small files at once, by io_uring or by pread.
  *
- * One reader serves one process and one thread. Both methods give the same results for the same requests: the same
- * bytes, the same errors, the same sentences.
+ * One reader serves one process and one thread: the one that opened it. Both methods give the same results for the same
+ * requests: the same bytes, the same errors, the same sentences.
+ *
+ * VARVE_IO_DENY in the environment ("EPERM", "EACCES", "ENOSYS", "ENOMEM") makes io_uring seem to fail like that, for
+ * tests.
  */
 #ifndef IO_READER_H
 #define IO_READER_H
@@ -41,7 +44,7 @@ struct reader_ops {
 
 /**
  * reader_open() - probe the methods and make a reader.
- * @depth  files in flight at a time, 1 to 256 (pread: ignored)
+ * @depth  files in flight at a time, 1 to 256; 64 is a good choice (pread: ignored, it has up to 64 open)
  * Returns 0, or -errno if @method is READ_URING and io_uring can not be used. Create it after fork(): a ring is not
  * for two processes.
  */
@@ -52,7 +55,8 @@ void reader_close(struct reader *reader);
 /** reader_name() - "io_uring" or "pread". */
 const char *reader_name(const struct reader *reader);
 
-/** reader_reason() - why READ_AUTO did not take io_uring, with what repairs it; "" if it did or was not asked to. */
+/** reader_reason() - why READ_AUTO did not take io_uring (or gave it up), with what repairs it; "" if it did or was not
+ * asked to. */
 const char *reader_reason(const struct reader *reader);
 
 /**
