@@ -22,8 +22,9 @@ static const char usage[] =
     "\n"
     "record  runs eight contracts, makes N commits (200) and persists them; goes on behind the current commit if the\n"
     "        store has one. --dump writes the same history as a recording, which `varve import` reads.\n"
-    "check   restores COMMIT (as for `varve`: an id, HEAD, @n, ...), lets each contract check its own state, and\n"
-    "        compares it with what a model of the contract says. The store's commits file is left alone.\n"
+    "check   restores COMMIT (as for `varve`: an id, HEAD, @n, ...), which is then the current one, lets each "
+    "contract\n"
+    "        check its own state, and compares it with what a model of the contract says.\n"
     "\n"
     "Exit code: 0 done, 1 failed, 2 wrong usage.\n";
 
