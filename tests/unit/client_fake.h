@@ -47,7 +47,8 @@ struct fake {
 
 	/* what to do */
 	_Atomic int die_at; /**< this request is received, then the connection ends without an answer */
-	_Atomic int fail_at; /**< this request is answered -EIO, "the fake fails" */
+	_Atomic int fail_at; /**< this request is answered with fail_result, "the fake fails" */
+	_Atomic int fail_result;
 	_Atomic int garbage_at; /**< this request is answered with `garbage` for a payload behind the result */
 	struct buf garbage;
 	uint32_t protocol;
@@ -314,7 +315,7 @@ static bool fake_answer(struct fake *f, int sock, struct wire_message *m)
 	if (f->die_at == type)
 		return false;
 	if (f->fail_at == type)
-		fake_reply(sock, serial, -EIO, "the fake fails", NULL, -1);
+		fake_reply(sock, serial, f->fail_result, "the fake fails", NULL, -1);
 	else if (f->garbage_at == type)
 		fake_reply(sock, serial, 0, NULL, &f->garbage, -1);
 	else if (type == WIRE_HELLO)
@@ -407,6 +408,7 @@ static void fake_init(struct fake *f)
 	const char *tmp = getenv("TMPDIR");
 	memset(f, 0, sizeof(*f));
 	f->protocol = WIRE_PROTOCOL;
+	f->fail_result = -EIO;
 	snprintf(f->base, sizeof(f->base), "%s/varve-client-XXXXXX", tmp ? tmp : "/tmp");
 	cr_assert_not_null(mkdtemp(f->base));
 	f->dir = (struct dir) {open(f->base, O_PATH | O_DIRECTORY | O_CLOEXEC), ""};

@@ -115,6 +115,18 @@ Test(query, a_coordinators_error_is_passed_on_in_its_words)
 	cr_assert_eq(fake.seen[WIRE_HELLO], 1);
 }
 
+/* A caller takes a positive number for a count, and would hand on -5000 as an errno. */
+Test(query, a_result_that_is_no_errno_is_refused)
+{
+	static const int results[] = {1, INT_MAX, INT_MIN, -4096};
+	struct varve_id commit;
+	fake.fail_at = WIRE_RESOLVE;
+	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+		fake.fail_result = results[i];
+		cr_assert_eq(varve_resolve(vm, "HEAD", &commit), -EPROTO, "result %d", results[i]);
+	}
+}
+
 /* Looking does no harm when done twice: the caller need not know that a coordinator died. */
 Test(query, a_question_is_asked_again_when_the_coordinator_has_died)
 {

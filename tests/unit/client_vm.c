@@ -247,6 +247,7 @@ Test(vm, a_coordinator_that_was_just_leaving_is_replaced)
 
 Test(vm, a_program_that_is_not_there_is_named)
 {
+	char path[PATH_MAX + 16];
 	struct varve_options options = VARVE_OPTIONS_INIT;
 	options.coordinator = "/nowhere/coordinator";
 	cr_assert_eq(varve_vm_open(fake.base, &options, &vm), -ENOEXEC);
@@ -255,6 +256,14 @@ Test(vm, a_program_that_is_not_there_is_named)
 	cr_assert_eq(varve_vm_open(fake.base, NULL, &vm), -ENOEXEC);
 	assert_error_says("/nowhere/else");
 	cr_assert_null(vm);
+	/* One that is there but is no program: its magic number is not one. */
+	snprintf(path, sizeof(path), "%s/text", fake.base);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	cr_assert_eq(write(fd, "prose", 5), 5);
+	close(fd);
+	options.coordinator = path;
+	cr_assert_eq(varve_vm_open(fake.base, &options, &vm), -ENOEXEC);
+	assert_error_says(path);
 }
 
 Test(vm, a_program_is_found_in_the_path)
@@ -403,21 +412,28 @@ Test(vm, what_is_not_a_directory_is_refused)
 
 /* ---- a handle --------------------------------------------------------------------------------------------------- */
 
-/* Both processes would read each other's answers. */
+/* Both processes would read each other's answers; and a child that tidies up must not end its parent's session. */
 Test(vm, a_handle_is_refused_in_a_forked_child)
 {
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id module = fake_id(1);
 	struct varve_log *log;
 	int status;
 	open_fake();
+	cr_assert_eq(varve_session_begin(vm, 0, &session), 0);
+	cr_assert_eq(varve_session_deploy(session, &module, 65536, &memory), 0);
 	pid_t pid = fork();
 	if (!pid) {
-		int r = varve_persist(vm) == -EPERM && varve_log(vm, &log) == -EPERM;
+		bool refused = varve_persist(vm) == -EPERM && varve_log(vm, &log) == -EPERM &&
+		               varve_memory_resize(memory, 0) == -EPERM && varve_session_abandon(session) == -EPERM;
 		varve_vm_close(vm);
-		_exit(r ? 0 : 1);
+		_exit(refused ? 0 : 1);
 	}
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert_eq(status, 0);
-	cr_assert_eq(varve_persist(vm), 0, "the parent's handle must not suffer: %s", varve_last_error());
+	cr_assert_eq(fake.seen[WIRE_ABANDON], 0);
+	cr_assert_eq(varve_session_commit(session, NULL, NULL), 0, "%s", varve_last_error());
 	varve_vm_close(vm);
 	vm = NULL;
 	fake_stop(&fake);
