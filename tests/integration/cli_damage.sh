@@ -4,11 +4,13 @@
 
 recording_make
 A=$(id A)
+promise 'there is a store to damage'
 exits 0 --json import store recording
 commit=$(jq -r '.commits[1]' out)
 exits 0 --json show store @1
 delta=$(jq -r '.modules[0] | .module + "_" + .module_commit + "_" + (.ordinal | tostring)' out)
 holds test -f "store/$delta"
+[ "$failures" = 0 ] || exit 1
 cp -a store whole
 
 promise 'a damaged delta is named, by people and by JSON, with exit code 3'

@@ -169,4 +169,5 @@ exits 0 verify fresh
 exits 0 status fresh
 exits 0 --json status fresh
 json '.current == null and .commits == 0'
+json ".io_method == \"${VARVE_IO:-$(jq -r .io_method out)}\""
 exits 1 restore fresh HEAD

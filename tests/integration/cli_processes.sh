@@ -3,7 +3,9 @@
 . "$(dirname "$0")/helper_cli.sh"
 
 recording_make
+promise 'there is a store to look at'
 exits 0 import store recording
+[ "$failures" = 0 ] || exit 1
 
 # wait_until COMMAND…: for at most ten seconds.
 wait_until() {

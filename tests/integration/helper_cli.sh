@@ -39,7 +39,7 @@ exits() {
 	code=$?
 	[ $code = "$want" ] || failed "exit code $code instead of $want: varve $*"
 	# Messages are sentences of ours, on stderr only.
-	! grep -v -q -E '^(varve( [a-z]+)?: |Try )' err || failed "a message without a name: varve $*"
+	! grep -v -q -E '^(varve( [a-z]+|-coordinator)?: |Try )' err || failed "a message without a name: varve $*"
 	case $want in
 	0 | 3) ;;
 	*)

@@ -138,7 +138,7 @@ static void live(uint64_t number, int acts)
 Test(vm_random, every_commit_of_a_random_life_is_restored_as_it_was)
 {
 	const char *is_long = getenv("VARVE_LONG");
-	uint64_t lives = is_long && *is_long == '1' ? 60 : 4;
+	uint64_t lives = is_long && *is_long == '1' ? 60 : 2;
 
 	for (uint64_t number = 1; number <= lives; number++) {
 		live(number, 60);
