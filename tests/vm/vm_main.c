@@ -275,7 +275,7 @@ int main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'h')
 			return fputs(usage, stdout) < 0;
-		if (option == 'c' && number_parse(optarg, &settings.commits))
+		if (option == 'c' && number_parse(optarg, &settings.commits) && settings.commits)
 			continue;
 		if (option == 's' && number_parse(optarg, &settings.seed)) {
 			settings.seed_given = true;
