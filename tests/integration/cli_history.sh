@@ -116,6 +116,11 @@ for n in 0 4 2 3 1; do
 	done
 done
 exits 1 restore store @9
+# What is private to the store can be lost, and what has been persisted can not.
+cp -a store bare
+rm -rf bare/.varve
+exits 0 --json show bare HEAD
+json '.index == 1'
 
 promise 'a commit comes after the current one, with modules of any size, old and new'
 image memory 12345 new

@@ -76,11 +76,15 @@ begun() {
 	[ -n "$(find long -maxdepth 1 -name '*_*' 2>/dev/null)" ]
 }
 wait_until begun
+# Stopped first, so that what it had done when the signal came can be looked at.
+kill -STOP $importer
+files=$(find long -maxdepth 1 -name '*_*' | wc -l)
 kill -TERM $importer # SIGINT is ignored in what a script puts into the background
+kill -CONT $importer
 wait $importer
 code=$?
-# It may have been quicker than the signal.
-if [ $code != 0 ]; then
+# On a busy machine it may have been done before it was seen to begin.
+if [ "$files" -lt 390 ]; then
 	[ $code = 1 ] || failed "exit code $code"
 	holds test ! -s out
 	says interrupted
