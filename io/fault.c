@@ -150,24 +150,26 @@ static int strike(int action)
 	}
 }
 
+/* Count a passage through @name; whether it is one that the fault means. */
+static bool due(struct fault *fault, const char *name, size_t length)
+{
+	if (fault->prefix ? length < fault->length : length != fault->length)
+		return false;
+	if (memcmp(fault->name, name, fault->length) != 0)
+		return false;
+	unsigned long passage = atomic_fetch_add(&fault->passed, 1) + 1;
+	return passage == fault->count || (fault->onwards && passage > fault->count);
+}
+
 int fault_pass(const char *name)
 {
 	size_t length = strlen(name);
+	int rc = 0;
 
+	/* All of them count, also behind one that strikes: else counts would depend on the order of the list. */
 	for (size_t i = 0; i < faults_count; i++) {
-		struct fault *fault = &faults[i];
-		if (fault->prefix ? length < fault->length : length != fault->length)
-			continue;
-		if (memcmp(fault->name, name, fault->length) != 0)
-			continue;
-		unsigned long passage = atomic_fetch_add(&fault->passed, 1) + 1;
-		if (passage != fault->count && !(fault->onwards && passage > fault->count))
-			continue;
-		if (!claim())
-			continue;
-		int rc = strike(fault->action);
-		if (rc)
-			return rc;
+		if (due(&faults[i], name, length) && !rc && claim())
+			rc = strike(faults[i].action);
 	}
-	return 0;
+	return rc;
 }
