@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 __attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 #define INPUT_MAX (1u << 20)
+#define INPUT_SECONDS 30
 
 struct input {
 	uint8_t *data;
@@ -72,6 +73,7 @@ static void run(const uint8_t *data, size_t size)
 
 	memcpy(input.data, data, size);
 	current = &input;
+	alarm(INPUT_SECONDS); /* an input that never ends is a finding as well */
 	LLVMFuzzerTestOneInput(input.data, size);
 	current = NULL;
 	free(input.data);
@@ -213,6 +215,7 @@ int main(int argc, char **argv)
 	signal(SIGABRT, crashed);
 	signal(SIGSEGV, crashed);
 	signal(SIGBUS, crashed);
+	signal(SIGALRM, crashed);
 	add(NULL, 0);
 	for (size_t i = 0; i < inputs_count; i++)
 		run(inputs[i].data, inputs[i].size);
