@@ -51,6 +51,37 @@ Test(file, nothing_but_a_regular_file_is_taken_for_one)
 	cr_assert(fixture_says("none can not be opened: No such file"));
 }
 
+static void refused_and_accepted(void)
+{
+	fixture_file("real", "x", 1);
+	symlinkat("real", fixture.fd, "link");
+	mkfifoat(fixture.fd, "fifo", 0600);
+	for (int again = 0; again < 2; again++) {
+		int fd = file_open(&fixture, "real", O_RDONLY);
+		cr_assert_geq(fd, 0, "%s", err_text());
+		close(fd);
+		cr_assert_eq(file_open(&fixture, "link", O_RDONLY), -ELOOP);
+		cr_assert_eq(file_open(&fixture, "fifo", O_RDONLY), -EINVAL);
+		cr_assert_eq(file_open(&fixture, "none", O_RDONLY), -ENOENT);
+		fd = file_create(&fixture, "new");
+		cr_assert_geq(fd, 0, "%s", err_text());
+		close(fd);
+	}
+}
+
+/* Old kernels and old container runtimes: it must work there, and be no less careful. */
+Test(file, without_openat2_the_same_is_refused)
+{
+	fixture_deny(437, ENOSYS); /* openat2, on every architecture but Alpha */
+	refused_and_accepted();
+}
+
+Test(file, where_openat2_is_forbidden_the_same_is_refused)
+{
+	fixture_deny(437, EPERM);
+	refused_and_accepted();
+}
+
 /* Ids from a peer become names: none of them may lead out of the directory. */
 Test(file, a_name_is_one_component_and_stays_beneath)
 {
