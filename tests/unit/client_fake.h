@@ -62,6 +62,7 @@ struct fake {
 	/* what has happened */
 	atomic_uint seen[WIRE_SHRUNK + 1];
 	atomic_bool mapped_at_abandon;
+	_Atomic uint64_t mapped_at_cut; /**< bytes of backing files, after SHRUNK */
 };
 
 /* A sentence must name what it is about. */
@@ -75,17 +76,24 @@ static struct varve_id fake_id(uint8_t n)
 	return id;
 }
 
-/* Whether this process maps a file beneath @path. */
-static bool maps_file(const char *path)
+/* How many bytes of files whose path has @part in it this process maps. */
+static uint64_t bytes_mapped(const char *part)
 {
 	char line[8192];
-	bool found = false;
+	unsigned long from, to;
+	uint64_t sum = 0;
 	FILE *maps = fopen("/proc/self/maps", "re");
 	while (maps && fgets(line, sizeof(line), maps))
-		found = found || strstr(line, path);
+		if (strstr(line, part) && sscanf(line, "%lx-%lx", &from, &to) == 2)
+			sum += to - from;
 	if (maps)
 		fclose(maps);
-	return found;
+	return sum;
+}
+
+static bool maps_file(const char *path)
+{
+	return bytes_mapped(path) > 0;
 }
 
 static void fake_reply(int sock, uint32_t serial, int result, const char *text, struct buf *rest, int fd)
@@ -164,6 +172,7 @@ static bool fake_cut(struct fake *f, int sock, uint32_t serial, struct wire_mess
 	if (!fake_next(sock, m) || m->type != WIRE_SHRUNK || m->serial != serial)
 		return false;
 	atomic_fetch_add(&f->seen[WIRE_SHRUNK], 1);
+	f->mapped_at_cut = bytes_mapped(f->base);
 	for (unsigned i = 0; i < f->changes_count; i++) {
 		int fd = fake_file(f, &f->changes[i].module, O_RDWR);
 		if (f->changes[i].part)
@@ -178,6 +187,8 @@ static void fake_restore(struct fake *f, int sock, uint32_t serial, struct wire_
 	struct buf b = {0};
 	struct varve_report report = {.modules = 8, .modules_total = 8, .bytes_written = 4096, .seconds = 0.25};
 	wire_get_id(&m->payload, &report.commit);
+	cursor_u32(&m->payload);
+	bool dry = wire_get_bool(&m->payload);
 	for (uint64_t n = 0; f->restore_waits; n++) {
 		struct pollfd p = {.fd = sock, .events = POLLIN};
 		fake_progress(sock, serial, n);
@@ -187,7 +198,7 @@ static void fake_restore(struct fake *f, int sock, uint32_t serial, struct wire_
 		fake_reply(sock, serial, cancel ? -ECANCELED : -EPROTO, "the restore was cancelled", NULL, -1);
 		return;
 	}
-	if (f->changes_count && !fake_cut(f, sock, serial, m))
+	if (f->changes_count && !dry && !fake_cut(f, sock, serial, m))
 		return;
 	if (f->restore_fails) {
 		fake_reply(sock, serial, -EBADMSG, "a delta is damaged", NULL, -1);

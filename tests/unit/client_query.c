@@ -127,6 +127,17 @@ Test(query, a_result_that_is_no_errno_is_refused)
 	}
 }
 
+/* Whoever asks for one commit looks at the first entry. */
+Test(query, an_answer_without_the_commit_that_was_asked_for_is_refused)
+{
+	struct varve_id id = fake_id(1);
+	struct varve_log *log;
+	buf_u32(&fake.garbage, 0);
+	fake.garbage_at = WIRE_INFO;
+	cr_assert_eq(varve_commit_info(vm, &id, &log), -EPROTO);
+	cr_assert_null(log);
+}
+
 /* Looking does no harm when done twice: the caller need not know that a coordinator died. */
 Test(query, a_question_is_asked_again_when_the_coordinator_has_died)
 {
@@ -218,5 +229,6 @@ Test(query, ids_come_back_from_their_text_and_nothing_else_is_one)
 	cr_assert_eq(varve_id_parse(text, &back), -EINVAL);
 	cr_assert_eq(varve_id_parse("", &back), -EINVAL);
 	cr_assert_eq(varve_id_parse(NULL, &back), -EINVAL);
+	cr_assert_eq(varve_id_parse("00G", &back), -EINVAL);
 	cr_assert_arr_eq(back.bytes, id.bytes, VARVE_ID_SIZE, "a failure changed the id");
 }

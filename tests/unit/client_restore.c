@@ -25,6 +25,7 @@ Test(restore, a_restore_moves_the_ends_of_live_memories_and_nothing_else)
 		change(true, sizes[i]);
 		cr_assert_eq(varve_restore(vm, &id, NULL, &report), 0, "%s", varve_last_error());
 		assert_ends_at(sizes[i]);
+		cr_assert_leq(fake.mapped_at_cut, (sizes[i] + PAGE - 1) / PAGE * PAGE, "cut while it could be touched");
 	}
 	cr_assert_eq(report.commit.bytes[0], 4);
 	cr_assert(report.modules == 8 && report.bytes_written == 4096);
@@ -72,6 +73,11 @@ Test(restore, a_restore_that_fails_leaves_memories_as_long_as_their_files)
 	change(true, 6 * PAGE);
 	cr_assert_eq(varve_restore(vm, &id, NULL, NULL), -EBADMSG);
 	assert_ends_at(6 * PAGE);
+	/* The reason why the restore failed is told, not what came of it. */
+	change(true, RESERVE + PAGE);
+	cr_assert_eq(varve_restore(vm, &id, NULL, NULL), -EBADMSG);
+	cr_assert_str_eq(varve_last_error(), "a delta is damaged");
+	assert_ends_at(6 * PAGE);
 }
 
 Test(restore, a_restored_image_larger_than_the_reserve_is_an_error_and_not_mapped)
@@ -89,6 +95,7 @@ Test(restore, a_dry_run_moves_nothing)
 	struct varve_id id = fake_id(4);
 	struct varve_restore_options options = VARVE_RESTORE_INIT;
 	deploy(PAGE);
+	change(true, 0);
 	options.dry_run = true;
 	cr_assert_eq(varve_restore(vm, &id, &options, NULL), 0, "%s", varve_last_error());
 	assert_ends_at(PAGE);

@@ -1,6 +1,7 @@
 /*
  * client_session.c - sessions: their memories' ends, and how a session ends in peace and in disorder.
  */
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "client_case.h"
@@ -79,6 +80,19 @@ Test(session, a_file_that_can_not_grow_leaves_the_memory_as_it_was)
 	cr_assert_eq(file_size(), PAGE);
 }
 
+Test(session, a_file_that_can_not_shrink_leaves_the_memory_as_it_was)
+{
+	deploy(PAGE);
+	int fd = memfd_create("unshrinkable", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	cr_assert_eq(ftruncate(fd, 3 * PAGE), 0);
+	cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	cr_assert_eq(memory_adopt(memory, fd, 3 * PAGE), 0, "%s", varve_last_error());
+	base[2 * PAGE] = 7;
+	cr_assert_eq(varve_memory_resize(memory, PAGE), -EPERM);
+	assert_ends_at(3 * PAGE);
+	cr_assert_eq(base[2 * PAGE], 7);
+}
+
 Test(session, a_module_is_given_again_without_being_asked_for_again)
 {
 	struct varve_id module = fake_id(1), absent = fake_id(2);
@@ -122,7 +136,7 @@ Test(session, a_file_shorter_than_said_is_not_mapped)
 	int fd = openat(fake.dir.fd, name, O_RDWR | O_CLOEXEC);
 	cr_assert_eq(memory_adopt(memory, fd, PAGE + 1), -EPROTO);
 	cr_assert_eq(varve_memory_size(memory), 0);
-	cr_assert_eq(memory_adopt(memory, open("/dev/zero", O_RDWR | O_CLOEXEC), 10), -EPROTO);
+	cr_assert_eq(memory_adopt(memory, open("/dev/zero", O_RDWR | O_CLOEXEC), 0), -EPROTO);
 }
 
 /* ---- begin ------------------------------------------------------------------------------------------------------ */
@@ -233,6 +247,17 @@ Test(session, abandoning_unmaps_before_it_asks)
 	cr_assert_eq(varve_session_abandon(session), 0);
 	cr_assert_not(fake.mapped_at_abandon);
 	cr_assert(lock_is_free());
+}
+
+/* Whoever dies over it: the session is gone, and that was what was asked for. */
+Test(session, abandoning_succeeds_though_the_coordinator_dies_of_it)
+{
+	deploy(PAGE);
+	fake.die_at = WIRE_ABANDON;
+	cr_assert_eq(varve_session_abandon(session), 0, "%s", varve_last_error());
+	fake.die_at = 0;
+	cr_assert(lock_is_free());
+	cr_assert_eq(varve_session_begin(vm, 0, &session), 0, "%s", varve_last_error());
 }
 
 /* ---- a coordinator that dies ------------------------------------------------------------------------------------ */
