@@ -61,8 +61,8 @@ static void published_delta(const struct job_context *context, uint32_t module, 
 /* Image t differs from the base's although it has the base's id: its delta must be in sight. */
 static bool needs_delta_in_sight(const struct job_context *context, uint32_t module, uint32_t index)
 {
-	return last_hides(context, module, index) &&
-	    !hash_equal(&chain_entry(context->catalog, module, index)->hash, &chain_entry(context->catalog, module, 0)->hash);
+	return last_hides(context, module, index) && !hash_equal(&chain_entry(context->catalog, module, index)->hash,
+	                                                 &chain_entry(context->catalog, module, 0)->hash);
 }
 
 /* ---- the pending delta ------------------------------------------------------------------------------------------ */
@@ -71,8 +71,8 @@ static bool needs_delta_in_sight(const struct job_context *context, uint32_t mod
 static int rebuild_pending(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
 {
 	struct job_scratch *s = context->scratch;
-	struct job scan = { .module = module };
-	struct image before = { NULL, 0, 0 }, after = { NULL, 0, 0 };
+	struct job scan = {.module = module};
+	struct image before = {NULL, 0, 0}, after = {NULL, 0, 0};
 	const struct chain_entry *entry = chain_entry(context->catalog, module, t);
 	struct place place;
 	place_last(context, module, t, &place);
@@ -89,8 +89,8 @@ static int rebuild_pending(struct job_context *context, uint32_t module, uint32_
 		r = diff_images(before.data, before.size, after.data, after.size, &s->window_runs);
 	buf_clear(&s->out);
 	if (!r)
-		r = delta_encode(s->encoder, before.data, before.size, after.data, after.size, &s->window_runs, &entry->hash, 0,
-		    &s->out);
+		r = delta_encode(s->encoder, before.data, before.size, after.data, after.size, &s->window_runs,
+		    &entry->hash, 0, &s->out);
 	if (!r)
 		r = file_publish(context->priv, context->priv, names->delta, s->out.data, s->out.size, false);
 	image_free(&before);
@@ -102,7 +102,7 @@ static int rebuild_pending(struct job_context *context, uint32_t module, uint32_
 static int ensure_pending(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
 {
 	const struct chain_entry *entry = chain_entry(context->catalog, module, t);
-	struct place pending = { .dir = context->priv }, published;
+	struct place pending = {.dir = context->priv}, published;
 	snprintf(pending.name, sizeof(pending.name), "%s", names->delta);
 	published_delta(context, module, t, &published);
 	if (needs_delta_in_sight(context, module, t) && file_exists(published.dir, published.name))
@@ -148,8 +148,8 @@ static int copy_range(int from, int to, uint64_t offset, uint64_t size)
 	return 0;
 }
 
-static int copy_by_hand(struct job_context *context, int from, int to, uint64_t offset, uint64_t size,
-    const struct names *names)
+static int copy_by_hand(
+    struct job_context *context, int from, int to, uint64_t offset, uint64_t size, const struct names *names)
 {
 	struct image *buffer = &context->scratch->old;
 	int r = image_reserve(buffer, COPY_BYTES);
@@ -288,7 +288,8 @@ static int publish_next(struct job_context *context, struct job *job, const stru
 	if (!r)
 		r = fault_at("publish.delta") ? fail_sys(EIO, "%s", names->delta) : 0;
 	if (!r)
-		r = job->target == 1 ? first_last(context, job, backing, names) : carry_last(context, job, backing, names);
+		r = job->target == 1 ? first_last(context, job, backing, names)
+		                     : carry_last(context, job, backing, names);
 	close(backing);
 	return r ? r : put_in_sight(context, job->module, job->target, names);
 }
@@ -312,7 +313,7 @@ int job_publish(struct job_context *context, struct job *job)
 /* M.next is there: the commit was decided and its publishing not finished, or it was never decided. */
 static int repair_next(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
 {
-	struct place next = { .dir = context->priv };
+	struct place next = {.dir = context->priv};
 	snprintf(next.name, sizeof(next.name), "%s", names->next);
 	if (!file_exists(next.dir, next.name))
 		return 0;
@@ -326,7 +327,7 @@ static int repair_next(struct job_context *context, uint32_t module, uint32_t t,
 static int repair_base(struct job_context *context, uint32_t module, const struct names *names)
 {
 	const struct chain_entry *entry = chain_entry(context->catalog, module, 0);
-	struct place next = { .dir = context->priv }, base;
+	struct place next = {.dir = context->priv}, base;
 	snprintf(next.name, sizeof(next.name), "%s", names->next);
 	place_base(context, module, &base);
 	struct stat st;
@@ -335,7 +336,7 @@ static int repair_base(struct job_context *context, uint32_t module, const struc
 			file_unlink(next.dir, next.name);
 		return 0;
 	}
-	struct image image = { NULL, 0, 0 };
+	struct image image = {NULL, 0, 0};
 	int r = image_load(context, &next, entry->size, &image);
 	struct image_hash hash;
 	if (!r)
@@ -348,8 +349,8 @@ static int repair_base(struct job_context *context, uint32_t module, const struc
 	return r;
 }
 
-static int image_is(struct job_context *context, const struct place *place, const struct chain_entry *entry,
-    struct image *image)
+static int image_is(
+    struct job_context *context, const struct place *place, const struct chain_entry *entry, struct image *image)
 {
 	struct image_hash hash;
 	int r = image_load(context, place, entry->size, image);
@@ -363,8 +364,8 @@ static int image_is(struct job_context *context, const struct place *place, cons
 static int repair_last(struct job_context *context, struct job *job, const struct names *names)
 {
 	const struct chain_entry *entry = chain_entry(context->catalog, job->module, job->target);
-	struct place last, hidden = { .dir = context->priv };
-	struct image image = { NULL, 0, 0 };
+	struct place last, hidden = {.dir = context->priv};
+	struct image image = {NULL, 0, 0};
 	place_last(context, job->module, job->target, &last);
 	snprintf(hidden.name, sizeof(hidden.name), "%s", names->last);
 	int r = image_is(context, &last, entry, &image);
@@ -403,11 +404,12 @@ int job_repair(struct job_context *context, struct job *job)
 
 /* ---- sync ------------------------------------------------------------------------------------------------------- */
 
-static int sync_place(const struct place *place)
+/* A private file that is missing can be made again. */
+static int sync_place(const struct job_context *context, const struct place *place)
 {
 	int fd = file_open(place->dir, place->name, O_RDONLY);
 	if (fd < 0)
-		return fd;
+		return fd == -ENOENT && place->dir == context->priv ? 0 : fd;
 	int r = file_sync(fd, place->dir, place->name);
 	close(fd);
 	return r;
@@ -425,12 +427,12 @@ int job_sync_files(struct job_context *context, struct job *job)
 			place_base(context, job->module, &place);
 		else
 			place_delta(context, job->module, i, last, &place);
-		r = sync_place(&place);
+		r = sync_place(context, &place);
 		job->files++;
 	}
 	if (!r && last > 0) {
 		place_last(context, job->module, last, &place);
-		r = sync_place(&place);
+		r = sync_place(context, &place);
 		job->files++;
 	}
 	return r;

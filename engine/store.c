@@ -47,8 +47,8 @@ static int open_base(struct store *store, bool create)
 	if (fstat(store->base.fd, &st) < 0)
 		return fail_sys(errno, "%s", store->path);
 	if (st.st_uid != geteuid())
-		return fail(EPERM, "%s belongs to user %u; open it as that user, or give it to user %u with chown -R", store->path,
-		    (unsigned)st.st_uid, (unsigned)geteuid());
+		return fail(EPERM, "%s belongs to user %u; open it as that user, or give it to user %u with chown -R",
+		    store->path, (unsigned)st.st_uid, (unsigned)geteuid());
 	return 0;
 }
 
@@ -56,7 +56,7 @@ static bool holds_a_store(const struct store *store)
 {
 	struct stat st;
 	return fstatat(store->base.fd, "commits", &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-	    fstatat(store->base.fd, PRIVATE, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	       fstatat(store->base.fd, PRIVATE, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static int take_lock(struct store *store)
@@ -68,12 +68,14 @@ static int take_lock(struct store *store)
 		return 0;
 	if (errno != EWOULDBLOCK)
 		return fail_sys(errno, PRIVATE "/lock");
-	return fail(EWOULDBLOCK, "another coordinator has the store open");
+	return fail(EWOULDBLOCK,
+	    "%s: another coordinator (varve serve, perhaps) has the store already; use it, or end it first",
+	    store->path);
 }
 
 int store_lock(struct store *store, const char *path, bool create)
 {
-	*store = (struct store) { .path = path, .base.fd = -1, .priv.fd = -1, .lock = -1, .session.lock = -1 };
+	*store = (struct store) {.path = path, .base.fd = -1, .priv.fd = -1, .lock = -1, .session.lock = -1};
 	int r = open_base(store, create);
 	if (r)
 		return r;
@@ -105,7 +107,8 @@ static bool wants_repair(struct store *store, struct job_context *own, uint32_t 
 	if (file_stat(&store->priv, name, &st) == 0)
 		return true;
 	place_last(own, m, length - 1, &place);
-	return file_stat(place.dir, place.name, &st) || (uint64_t)st.st_size != chain_entry(&store->catalog, m, length - 1)->size;
+	return file_stat(place.dir, place.name, &st) ||
+	       (uint64_t)st.st_size != chain_entry(&store->catalog, m, length - 1)->size;
 }
 
 /* Files in .varve/ that no commit refers to: half written ones, and those of modules that were never committed. */
@@ -137,14 +140,31 @@ static void mend(struct store *store, struct job_context *own)
 	for (uint32_t m = 0; m < catalog_count(&store->catalog); m++) {
 		if (!wants_repair(store, own, m))
 			continue;
-		struct job job = { .kind = JOB_REPAIR,
-			.module = m,
-			.target = catalog_module(&store->catalog, m)->length - 1,
-			.basis = CHAIN_NONE };
+		struct job job = {.kind = JOB_REPAIR,
+		    .module = m,
+		    .target = catalog_module(&store->catalog, m)->length - 1,
+		    .basis = CHAIN_NONE};
 		job_run(own, &job);
 		if (job.result)
 			notice(store, "%s", job.text);
 	}
+}
+
+/* Files of commits that `commits` has were synced before it was written. */
+static int know_synced(struct store *store)
+{
+	uint32_t count = catalog_count(&store->catalog);
+	store->synced = calloc(count + 1, sizeof(*store->synced));
+	if (!store->synced)
+		return fail_sys(ENOMEM, "memory for the store");
+	store->synced_count = count;
+	for (uint32_t m = 0; m < count; m++) {
+		uint32_t length = catalog_module(&store->catalog, m)->length;
+		while (length && chain_entry(&store->catalog, m, length - 1)->commit >= store->journal.persisted)
+			length--;
+		store->synced[m] = length;
+	}
+	return 0;
 }
 
 int store_open(struct store *store, struct job_context *own, enum varve_sync sync)
@@ -154,8 +174,10 @@ int store_open(struct store *store, struct job_context *own, enum varve_sync syn
 	if (!r)
 		r = history_open(&store->history, &store->catalog);
 	if (!r)
-		r = journal_open(&store->journal, &store->base, &store->priv, &store->history, store->read_only,
-		    &store->notices);
+		r = journal_open(
+		    &store->journal, &store->base, &store->priv, &store->history, store->read_only, &store->notices);
+	if (!r)
+		r = know_synced(store);
 	if (r)
 		return r;
 	if (store->read_only) {
@@ -208,7 +230,7 @@ int store_set_current(struct store *store, uint32_t commit)
 	if (commit == before)
 		return 0;
 	uint64_t sequence = store->history.sequence;
-	struct buf records = { 0 };
+	struct buf records = {0};
 	history_set_current(&store->history, commit, &records);
 	int r = journal_append(&store->journal, &records, true);
 	if (r) {
