@@ -33,15 +33,16 @@
 #include "worker.h"
 
 #define TICK_WORTH_NS 2000000000ull
-#define SPIN_NS 40000u
+#define SPIN_NS 20000u
 
 void supervise_spin(struct pool *pool)
 {
 	uint64_t spin_ns = pool->setup.spin_ns;
 
-	/* A CPU each for the coordinator and the workers, or they spin in each other's way. */
+	/* Only where there is a CPU for each worker, the coordinator and the VM: one that spins in another's way costs more
+	 * than the sleep that it saves (README.md, "Spin or sleep"). */
 	if (spin_ns == 0)
-		spin_ns = pool->size + 1 <= cpu_available() ? SPIN_NS : 0;
+		spin_ns = pool->size + 2 <= cpu_available() ? SPIN_NS : 0;
 	else if (spin_ns == POOL_SPIN_NEVER)
 		spin_ns = 0;
 	ring_set_spin(&pool->ring, spin_ns);

@@ -3,8 +3,12 @@
  */
 #include "workers_pool.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 TestSuite(process, .init = prepare, .fini = close_all, .timeout = 30);
 
@@ -108,6 +112,18 @@ Test(process, findings_are_told_once_and_before_the_end_of_their_job)
 	cr_assert_eq(atomic_load(&stage->runs[1]), 2);
 	cr_assert_eq(findings_at_end, 5);
 	cr_assert_eq(findings, 5);
+}
+
+/* They come by another way than the end does, which may be seen first. */
+Test(process, findings_are_told_before_the_end_even_if_nobody_listened_meanwhile)
+{
+	open_pool(1);
+	wait_until_serving(1);
+	atomic_store(&stage->runs[1], 1);
+	post_fd(1, JOB_VERIFY, FIND, -1);
+	while (ended_count == 0)
+		pool_reap(pool);
+	cr_assert_eq(findings_at_end, 5);
 }
 
 Test(process, a_worker_that_talks_nonsense_is_replaced)
@@ -218,4 +234,59 @@ Test(process, a_worker_can_be_told_from_others_by_its_name)
 	cr_assert_gt(read(fd, name, sizeof(name) - 1), 0);
 	close(fd);
 	cr_assert_str_eq(name, "varve-worker-2\n");
+}
+
+/** forbid() - two system calls are unknown from now on, as in an old kernel or a strict container. */
+static void forbid(unsigned first, unsigned second)
+{
+	struct sock_filter filter[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first, 1, 0),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+Test(process, without_pidfd_open_and_close_range_all_is_as_with_them)
+{
+	forbid(SYS_pidfd_open, SYS_close_range);
+	int other = dup(epoll_fd);
+	open_pool(2);
+	wait_until_serving(2);
+	cr_assert_lt(pool->places[0].pidfd, 0);
+	kill(pool->places[0].pid, SIGKILL);
+	while (pool->places[0].restarts == 0)
+		turn();
+	post(1, DIE_ONCE);
+	post(2, DIE);
+	post(3, LOOK_AROUND);
+	wait_for_ends(3);
+	cr_assert_eq(results[1], 0);
+	cr_assert_eq(results[2], -ENOTRECOVERABLE);
+	cr_assert_leq(atomic_load(&stage->descriptors), 8);
+	close(other);
+}
+
+/* `varve workers 500` with 1,024 open files: no half of it, and the pool that is there goes on. */
+Test(process, a_pool_that_can_not_grow_stays_as_it_was)
+{
+	struct rlimit limit;
+	open_pool(2);
+	wait_until_serving(2);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	rlim_t before = limit.rlim_cur;
+	limit.rlim_cur = 40;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	cr_assert_eq(pool_resize(pool, 60), -EMFILE);
+	limit.rlim_cur = before;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	cr_assert_eq(pool_size(pool), 2);
+	wait_until_serving(2);
+	post(1, ANSWER);
+	wait_for_ends(1);
+	cr_assert_eq(results[1], 0);
 }
