@@ -93,13 +93,13 @@ uint32_t history_commits_until(const struct history *history, uint64_t sequence)
 
 /* ---- adding ------------------------------------------------------------------------------------------------------ */
 
+/* That no module has two is seen where changes are checked: each of those takes one at most. */
 static int check_fresh(const struct catalog *catalog, const struct commit_draft *draft)
 {
 	for (uint32_t i = 0; i < draft->fresh_count; i++) {
 		const struct fresh_entry *fresh = &draft->fresh[i];
-		if (fresh->module >= catalog_count(catalog) || (i && fresh->module <= fresh[-1].module))
-			return fail(
-			    EINVAL, "an entry of module %u, which does not exist or is out of order", fresh->module);
+		if (fresh->module >= catalog_count(catalog))
+			return fail(EINVAL, "an entry of module %u, which does not exist", fresh->module);
 		bool base = catalog_module(catalog, fresh->module)->length == 0;
 		if (fresh->entry.size > IMAGE_BYTES_MAX || fresh->entry.delta_bytes > (base ? 0 : DELTA_BYTES_MAX))
 			return fail(EINVAL, "an entry of module %u with impossible sizes", fresh->module);
@@ -136,8 +136,6 @@ static int check_draft(const struct history *history, const struct commit_draft 
 		id_to_text(&draft->id, text);
 		return fail(EEXIST, "there is a commit with the id %s already", text);
 	}
-	if (draft->parent != COMMIT_NONE && draft->parent >= history->count)
-		return fail(EINVAL, "a commit whose parent, number %u, does not exist", draft->parent);
 	if (draft->label_size > LABEL_MAX)
 		return fail(EINVAL, "a label of %zu bytes; %u are the most", draft->label_size, LABEL_MAX);
 	if (draft->label_size && memchr(draft->label, 0, draft->label_size))

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -224,6 +225,9 @@ Test(catalog, a_worker_can_not_write_into_it)
 	/* a sanitizer turns the signal into an exit status of its own */
 	cr_assert(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
 	cr_assert_eq(chain_entry(&catalog, 0, 0)->size, 42);
+	/* nor can it map the memory for writing once more */
+	void *again = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, catalog.shm.fd, 0);
+	cr_assert_eq(again, MAP_FAILED);
 	close(go[0]);
 	close(go[1]);
 }

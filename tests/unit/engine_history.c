@@ -236,6 +236,9 @@ Test(history, a_commit_that_can_not_be_changes_nothing)
 	cr_assert_eq(try_commit(NULL, 0, (struct standing[]) {{a, 0}, {a, 0}}, 2, NULL, 1), -EINVAL);
 	cr_assert_eq(try_commit(NULL, 0, (struct standing[]) {{2, 0}}, 1, NULL, 1), -EINVAL);
 	cr_assert_eq(try_commit(fresh, 1, (struct standing[]) {{a, 2}}, 1, NULL, 1), -EINVAL);
+	fresh[0].module = UINT32_MAX;
+	cr_assert_eq(try_commit(fresh, 1, both, 1, NULL, 1), -EINVAL);
+	fresh[0].module = a;
 	fresh[0].entry.size = (UINT64_C(1) << 46) + 1;
 	cr_assert_eq(try_commit(fresh, 1, both, 1, NULL, 1), -EINVAL);
 	fresh[0].entry.size = 0;
@@ -246,6 +249,20 @@ Test(history, a_commit_that_can_not_be_changes_nothing)
 	label[4096] = 0;
 	cr_assert_eq(try_commit(fresh, 2, both, 2, label, 1), 1, "%s", err_text());
 	cr_assert_eq(strlen(f.history.commits[1].label), 4096);
+}
+
+/* Deploying what was there before is no second module. */
+Test(history, a_module_has_one_record)
+{
+	struct varve_id id = id_of(MODULE, 0);
+	cr_assert_eq(history_add_module(&f.history, &id, &f.records), 0);
+	size_t size = f.records.size;
+	cr_assert_gt(size, 0);
+	cr_assert_eq(history_add_module(&f.history, &id, &f.records), 0);
+	cr_assert_eq(add_commit(&f, 0, 0, 0, 0, NULL), 0);
+	cr_assert_eq(history_add_module(&f.history, &id, &f.records), 0);
+	cr_assert_eq(f.records.size, size);
+	cr_assert_eq(catalog_count(&f.catalog), 1);
 }
 
 /* A session in which nothing changed is a commit all the same. */
@@ -385,14 +402,15 @@ Test(history, a_commits_default_id_depends_on_parent_number_and_every_module)
 	for (uint32_t i = 0; i < 3; i++)
 		add_module(&f, i);
 	add_commit(&f, 0, 0, 2, 1, NULL);
-	struct varve_id first = default_id(0), again = default_id(0), root = default_id(COMMIT_NONE);
+	struct varve_id first = default_id(0), again = default_id(0);
 	cr_assert(id_equal(&first, &again));
-	cr_assert_not(id_equal(&first, &root));
 	cr_assert_neq(memcmp(first.bytes, first.bytes + 16, 16), 0, "two halves of one seed are not 256 bits");
 
 	uint32_t table[8];
 	struct varve_id id;
 	history_table(&f.history, 0, table);
+	cr_assert_eq(history_default_commit_id(&f.history, COMMIT_NONE, table, &id), 0);
+	cr_assert_not(id_equal(&first, &id), "the parent is not in the id");
 	table[1] = CHAIN_NONE;
 	cr_assert_eq(history_default_commit_id(&f.history, 0, table, &id), 0);
 	cr_assert_not(id_equal(&first, &id));
@@ -402,6 +420,44 @@ Test(history, a_commits_default_id_depends_on_parent_number_and_every_module)
 	cr_assert_not(id_equal(&first, &id), "the number is not in the id");
 	id = default_id(1);
 	cr_assert_not(id_equal(&first, &id));
+}
+
+/* Two deltas of one content may differ; which of them a commit stands at is part of what it is. */
+Test(history, a_commits_default_id_depends_on_ordinals)
+{
+	uint32_t a = add_module(&f, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		add_commit(&f, i, a, 1, i % 2, NULL);
+	struct varve_id x, y;
+	cr_assert(id_equal(&chain_entry(&f.catalog, a, 1)->id, &chain_entry(&f.catalog, a, 3)->id));
+	cr_assert_eq(history_default_commit_id(&f.history, 0, (uint32_t[]) {1}, &x), 0);
+	cr_assert_eq(history_default_commit_id(&f.history, 0, (uint32_t[]) {3}, &y), 0);
+	cr_assert_not(id_equal(&x, &y));
+}
+
+/* The order of the modules is kept between commits, and must be made anew when one of them became another. */
+Test(history, a_default_id_is_of_the_modules_that_are_there_now)
+{
+	uint32_t table[5] = {CHAIN_NONE, CHAIN_NONE, CHAIN_NONE, CHAIN_NONE, CHAIN_NONE};
+	struct varve_id ids[2], unused;
+	for (uint32_t i = 0; i < 2; i++) {
+		fixture_close(&f);
+		fixture_open(&f);
+		for (uint32_t m = 0; m < 3; m++)
+			add_module(&f, m);
+		if (!i) { /* the others were there the other way round before, and an id was made of them */
+			add_module(&f, 24);
+			add_module(&f, 20);
+			history_default_commit_id(&f.history, COMMIT_NONE, table, &unused);
+			history_drop_modules(&f.history, 3, f.history.sequence);
+		}
+		add_module(&f, 20);
+		add_module(&f, 24);
+		add_commit(&f, 0, 0, 5, 1, NULL);
+		uint32_t all[5] = {0};
+		cr_assert_eq(history_default_commit_id(&f.history, COMMIT_NONE, all, &ids[i]), 0);
+	}
+	cr_assert(id_equal(&ids[0], &ids[1]));
 }
 
 /* Restoring the same store elsewhere gives the same ids, whatever order its modules came in. */
@@ -498,7 +554,8 @@ Test(history, what_is_no_commits_name_is_refused_with_a_reason)
 	does_not_resolve("@4294967296", -ENOENT);
 	does_not_resolve("000000", -ENOENT);
 	static const char *const wrong[] = {"HEAD~", "HEAD~-1", "HEAD~x", "HEAD~1 ", "HEAD~18446744073709551616",
-	    "HEAD^", "head", "@", "@-1", "@1x", "@18446744073709551616", "00000g", " 000000", "%s%n%s%n"};
+	    "HEAD^", "head", "@", "@-1", "@1x", "@18446744073709551616", "@20000000000000000000", "00000g", " 000000",
+	    "%s%n%s%n"};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
 		does_not_resolve(wrong[i], -EINVAL);
 	uint32_t commit;
@@ -525,6 +582,10 @@ Test(history, a_prefix_of_two_commits_names_neither)
 	resolves("abcdef13", 1);
 	does_not_resolve("ABCDEF2", -ENOENT);
 	does_not_resolve("ABCDE", -EINVAL);
+	id.bytes[3] = 0x20;
+	history_add_commit(&f.history, &id, NULL, 0, NULL, 0, NULL, 0, NULL);
+	resolves("ABCDEF2", 2);
+	does_not_resolve("ABCDEF3", -ENOENT);
 }
 
 /* Ids are the users' to choose: such that differ late or little must be found like others. */

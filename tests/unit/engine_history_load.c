@@ -189,6 +189,13 @@ Test(history_load, numbers_that_can_not_be_are_refused_whatever_their_checksum)
 	cr_assert_gt(accepted, 0);
 }
 
+static void put_current(struct buf *b, uint64_t sequence, uint64_t commit)
+{
+	size_t at = record_begin(b, RECORD_CURRENT, sequence);
+	buf_varint(b, commit);
+	record_end(b, at);
+}
+
 /* The parts of a commit's record, for making up such that do not fit. */
 struct made_up {
 	uint64_t parent;
@@ -291,6 +298,47 @@ Test(history_load, a_made_up_commit_is_refused_for_each_number_that_does_not_fit
 	m.delta_bytes = UINT64_C(1) << 47;
 	cr_assert_eq(load_made_up(&m), 0, "%s", err_text());
 #undef REFUSED
+}
+
+static int load_bytes(const struct buf *records, size_t at, struct buf *record)
+{
+	struct buf b = {0};
+	uint64_t good;
+	buf_put(&b, records->data, at);
+	buf_put(&b, record->data, record->size);
+	int ret = load(&g, &b, &good);
+	if (ret)
+		expect_empty(&g);
+	buf_free(&b);
+	buf_free(record);
+	return ret;
+}
+
+/* The same for the smaller records. */
+Test(history_load, a_made_up_record_of_any_type_is_refused_where_it_does_not_fit)
+{
+	struct buf record = {0};
+	struct varve_id id = id_of(MODULE, 0);
+	make_history(&f);
+	uint64_t next = f.history.sequence + 1;
+	put_current(&record, next, f.history.count);
+	cr_assert_eq(load_bytes(&f.records, f.records.size, &record), -EBADMSG);
+	put_current(&record, next, UINT64_C(1) << 32);
+	cr_assert_eq(load_bytes(&f.records, f.records.size, &record), -EBADMSG);
+	size_t at = record_begin(&record, RECORD_MODULE, next);
+	buf_put(&record, &id, sizeof(id)); /* it has one already */
+	record_end(&record, at);
+	cr_assert_eq(load_bytes(&f.records, f.records.size, &record), -EBADMSG);
+	at = record_begin(&record, RECORD_MODULE, next);
+	buf_put(&record, &id, sizeof(id) - 1);
+	record_end(&record, at);
+	cr_assert_eq(load_bytes(&f.records, f.records.size, &record), -EBADMSG);
+	buf_put(&record, f.records.data, STORE_BYTES);
+	put_le64(record.data + 8, 5); /* its number, beyond what the file says it was written with */
+	seal(record.data);
+	cr_assert_eq(load_bytes(&f.records, 0, &record), -EBADMSG);
+	put_current(&record, next, f.history.count - 1);
+	cr_assert_eq(load_bytes(&f.records, f.records.size, &record), 0, "%s", err_text());
 }
 
 /* A damaged file must not become the beginning of a new, empty history. */
@@ -497,6 +545,45 @@ Test(history_load, a_journal_may_go_on_later_than_it_began)
 	cr_assert_eq(history_load(&g.history, commits.data, before, &good), 0);
 	expect_stale(&journal);
 	buf_free(&commits);
+	buf_free(&journal);
+}
+
+/* A journal without records that is newer than `commits`: records appended to it would have numbers that it is past. */
+Test(history_load, an_empty_journal_from_later_does_not_fit_either)
+{
+	struct buf commits = {0}, journal = {0};
+	uint64_t good;
+	history_begin_file(&f.history, 0, &commits);
+	add_commit(&f, 0, add_module(&f, 0), 1, 1, &commits);
+	size_t before = commits.size;
+	history_set_current(&f.history, 0, &commits);
+	history_begin_file(&f.history, f.history.sequence, &journal);
+	cr_assert_eq(history_load(&g.history, commits.data, before, &good), 0);
+	expect_stale(&journal);
+	fixture_close(&g);
+	fixture_open(&g);
+	cr_assert_eq(load(&g, &commits, &good), 0);
+	cr_assert_eq(load(&g, &journal, &good), 0, "%s", err_text());
+	buf_free(&commits);
+	buf_free(&journal);
+}
+
+/* The journal is begun when its first records are in hand already, and so in the history. */
+Test(history_load, a_file_may_be_begun_after_its_records_were_made)
+{
+	struct buf commits = {0}, records = {0}, journal = {0};
+	uint64_t good;
+	history_begin_file(&f.history, 0, &commits);
+	add_commit(&f, 0, add_module(&f, 0), 1, 1, &commits);
+	uint64_t sequence = f.history.sequence;
+	add_commit(&f, 1, add_module(&f, 1), 1, 1, &records);
+	history_begin_file(&f.history, sequence, &journal);
+	buf_put(&journal, records.data, records.size);
+	cr_assert_eq(load(&g, &commits, &good), 0);
+	cr_assert_eq(load(&g, &journal, &good), 0, "%s", err_text());
+	assert_same(&f, &g);
+	buf_free(&commits);
+	buf_free(&records);
 	buf_free(&journal);
 }
 
