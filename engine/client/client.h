@@ -28,6 +28,8 @@
 struct conn {
 	int sock; /**< -1: not connected */
 	uint32_t serial; /**< of the last request */
+	uint32_t spin_skip; /**< messages that shall be waited for without spinning first */
+	uint32_t spin_penalty; /**< how many these were after the last spin in vain */
 	struct conn *next; /**< in vm->idle */
 	struct wire_message message; /**< the last that was received; released before the next */
 };

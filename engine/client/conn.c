@@ -38,6 +38,7 @@ struct conn *conn_new(void)
 	}
 	conn->sock = -1;
 	conn->serial = 0;
+	conn->spin_skip = conn->spin_penalty = 0;
 	conn->next = NULL;
 	conn->message.fd = -1;
 	conn->message.mapped = NULL;
