@@ -32,7 +32,7 @@ struct commit {
 	uint64_t sequence; /**< of its record */
 	struct standing *changes; /**< against the parent, ascending by module */
 	uint32_t changes_count;
-	uint32_t walk; /**< steps to the nearest ancestor with a checkpoint, or to the root; at most: it may be nearer */
+	uint32_t walk; /**< at most so many steps to the nearest checkpoint above, or to the root */
 	uint32_t
 	    *checkpoint; /**< NULL, or the entry at which each module < checkpoint_count stands, CHAIN_NONE: not part */
 	uint32_t checkpoint_count;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "err.h"
+#include "hash.h"
 #include "history.h"
 #include "names.h"
 
@@ -114,6 +115,55 @@ static inline void assert_same(const struct fixture *a, const struct fixture *b)
 			                 sizeof(struct chain_entry)),
 			    0);
 	}
+}
+
+/* Bytes of a record's head, and of a whole STORE record. */
+enum { HEAD = 24, STORE_BYTES = HEAD + 76 + 8 };
+
+/* Two modules, a branch, contents that recur, labels, a commit that goes back to an old entry, and one that changes
+ * nothing: every form that a record can have. */
+static inline void make_history(struct fixture *x)
+{
+	history_begin_file(&x->history, 0, &x->records);
+	uint32_t a = add_module(x, 0), b = add_module(x, 1);
+	add_commit(x, 0, a, 1, 1, &x->records);
+	add_commit(x, 1, a, 2, 2, &x->records);
+	add_commit(x, 2, a, 1, 1, &x->records);
+	history_set_current(&x->history, 1, &x->records);
+	add_commit(x, 4, b, 1, 3, &x->records);
+	add_standing(x, 5, a, 0, &x->records);
+	add_commit(x, 6, a, 0, 0, &x->records);
+	history_set_current(&x->history, 2, &x->records);
+}
+
+static inline int load(struct fixture *x, const struct buf *b, uint64_t *good)
+{
+	return history_load(&x->history, b->data, b->size, good);
+}
+
+static inline void expect_empty(const struct fixture *x)
+{
+	cr_assert_eq(x->history.count, 0);
+	cr_assert_eq(x->history.current, COMMIT_NONE);
+	cr_assert_eq(x->history.sequence, 0);
+	cr_assert_eq(catalog_count(&x->catalog), 0);
+}
+
+/* Where each record begins; the last is the file's end. */
+static inline size_t record_starts(const struct buf *b, size_t *starts)
+{
+	size_t n = 0, at = 0;
+	for (; at < b->size; at += HEAD + get_le32(b->data + at) + 8)
+		starts[n++] = at;
+	starts[n] = at;
+	return n;
+}
+
+static inline void seal(uint8_t *at)
+{
+	size_t length = get_le32(at);
+	put_le64(at + 16, hash64(at, 16));
+	put_le64(at + HEAD + length, hash64(at, HEAD + length));
 }
 
 #endif
