@@ -86,9 +86,9 @@ Test(cpu, a_hierarchy_mounted_in_part_is_understood)
 {
 	put("/proc/self/cgroup", "0::/docker/abc/inner\n");
 	put("/proc/self/mountinfo", "30 20 0:26 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
-	put("/sys/fs/cgroup/inner/cpu.max", "max 100000\n");
+	put("/sys/fs/cgroup/inner/cpu.max", "100000 100000\n");
 	put("/sys/fs/cgroup/cpu.max", "200000 100000\n");
-	cr_assert_eq(quota(), 2u);
+	cr_assert_eq(quota(), 1u);
 	put("/proc/self/cgroup", "0::/elsewhere\n");
 	cr_assert_eq(quota(), 2u, "a group that can not be seen: what is mounted is at least near it");
 	put("/proc/self/cgroup", "0::/../../x\n");
@@ -102,6 +102,8 @@ Test(cpu, version_1_is_understood)
 	                            "32 30 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
 	put("/sys/fs/cgroup/cpu,cpuacct/g/cpu.cfs_quota_us", "-1\n");
 	put("/sys/fs/cgroup/cpu,cpuacct/g/cpu.cfs_period_us", "100000\n");
+	put("/sys/fs/cgroup/cpu,cpuacct/m/cpu.cfs_quota_us", "100000\n");
+	put("/sys/fs/cgroup/cpu,cpuacct/m/cpu.cfs_period_us", "100000\n");
 	put("/sys/fs/cgroup/memory/g/cpu.cfs_quota_us", "100000\n");
 	put("/sys/fs/cgroup/memory/g/cpu.cfs_period_us", "100000\n");
 	cr_assert_eq(quota(), UINT_MAX);

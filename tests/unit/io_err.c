@@ -86,6 +86,8 @@ Test(err, layers_above_put_their_words_in_front)
 	for (int i = 0; i < 5; i++)
 		err_prefix("%s", words);
 	cr_assert_lt(strlen(err_text()), (size_t)ERR_TEXT);
+	err_prefix("in front: ");
+	cr_assert_eq(strncmp(err_text(), "in front: www", 13), 0, "full is no reason to say nothing");
 }
 
 Test(err, the_sentence_remembered_may_be_part_of_the_next)

@@ -255,6 +255,7 @@ Test(file, every_step_can_be_made_to_fail)
 	cr_assert_eq(dir_sync(&fixture), -EIO);
 	cr_assert_eq(file_unlink(&fixture, "f"), -EROFS);
 	fixture_fault(NULL);
+	cr_assert_eq(file_sync(-1, &fixture, "f"), -EBADF, "the system's errors count as well");
 	cr_assert_str_eq(fixture_text("f"), "a123", "a write that fails has written a part");
 	close(fd);
 }
