@@ -149,8 +149,7 @@ Test(delta, shrinking_gives_the_same_whether_the_tail_was_zeroed_before_or_is_af
 {
 	static uint8_t old[20000], new[17000];
 
-	for (size_t i = 0; i < sizeof(old); i++)
-		old[i] = (uint8_t)(i / 7 * 13);
+	fill_random(old, sizeof(old));
 	memcpy(new, old + 100, sizeof(new));
 	round_trip(old, sizeof(old), new, sizeof(new));
 	cr_assert_eq(c.delta.sections[0].mode, DELTA_ZSTD_PREFIX);

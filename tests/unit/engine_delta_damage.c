@@ -151,7 +151,10 @@ Test(delta_damage, a_few_bytes_do_not_make_anyone_allocate_much)
 	cr_assert_eq(parse_sealed(start(0, 1ull << 40, 1ull << 40, 1ull << 41)), -EBADMSG);
 	cr_assert_eq(parse_sealed(start(0, 1ull << 40, UINT64_MAX, UINT64_MAX)), -EBADMSG);
 	cr_assert_eq(parse_sealed(start(0, 1ull << 40, 3, 5)), -EBADMSG);
-	struct buf *file = start(DELTA_FLAG_LIST_PACKED, 1ull << 40, 1ull << 30, 1ull << 40);
+	struct buf *file = start(0, 1ull << 40, 1ull << 42, 4);
+	buf_put(file, "\1\1\1\1", 4);
+	cr_assert_eq(parse_sealed(file), -EBADMSG);
+	file = start(DELTA_FLAG_LIST_PACKED, 1ull << 40, 1ull << 30, 1ull << 40);
 	buf_varint(file, 6);
 	buf_put(file, "\0\0\x03\0\x20\0", 6);
 	cr_assert_eq(parse_sealed(file), -EBADMSG);
