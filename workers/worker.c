@@ -65,7 +65,6 @@ static void say(struct worker *worker)
 static void begin_packet(struct worker *worker, enum control_type type)
 {
 	buf_clear(&worker->packet);
-	worker->packet.size = 0;
 	buf_u8(&worker->packet, (uint8_t)type);
 }
 
@@ -209,6 +208,12 @@ static int shed(const struct worker_start *start)
 	return err;
 }
 
+static bool urgent(void *arg)
+{
+	struct worker *worker = arg;
+	return ring_urgent(worker->start->ring);
+}
+
 static int open_context(struct worker *worker, struct job_context *context)
 {
 	const struct pool_setup *setup = worker->start->setup;
@@ -219,6 +224,7 @@ static int open_context(struct worker *worker, struct job_context *context)
 	    .take_fd = take_fd,
 	    .found = found,
 	    .beat = account,
+	    .urgent = urgent,
 	    .arg = worker};
 	int err = fault_at("worker.start");
 	if (err < 0)
