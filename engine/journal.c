@@ -79,7 +79,7 @@ static int load_journal(struct journal *j, struct buf *b, struct buf *notices)
 		return 0;
 	if (r)
 		return r;
-	uint64_t good = 0;
+	uint64_t good = 0, before = j->history->sequence;
 	r = history_load(j->history, b->data, b->size, &good);
 	if (r == -ENODATA) /* cut off while it was made: it holds nothing */
 		return j->read_only ? 0 : file_unlink(j->priv, JOURNAL);
@@ -94,6 +94,8 @@ static int load_journal(struct journal *j, struct buf *b, struct buf *notices)
 	if (good < j->head_size)
 		good = 0;
 	j->journal_size = good;
+	/* A crash after `commits` was written, and before the journal was emptied. */
+	j->repeats = good > j->head_size && get_le64(b->data + j->head_size + 8) <= before;
 	return good == b->size || j->read_only ? 0 : cut(j->priv, JOURNAL, good);
 }
 
@@ -130,8 +132,10 @@ static int start_journal(struct journal *j, uint64_t sequence)
 	history_begin_file(j->history, sequence, &head);
 	int r = head.bad ? fail_sys(ENOMEM, "memory for a record")
 			 : file_publish(j->priv, j->priv, JOURNAL, head.data, head.size, false);
-	if (!r)
+	if (!r) {
 		j->journal_size = j->head_size = head.size;
+		j->repeats = false;
+	}
 	buf_free(&head);
 	return r;
 }
@@ -150,6 +154,7 @@ int journal_append(struct journal *j, const struct buf *records, bool moves)
 		if (!r) {
 			j->commits_size += records->size;
 			j->stale += records->size;
+			j->unsynced = true;
 		}
 		return r;
 	}
@@ -204,28 +209,46 @@ static int move_journal(struct journal *j, bool sync)
 	return r;
 }
 
+/* All that is to be persisted goes to `commits`, by the cheapest way there is. */
+static int write_commits(struct journal *j, bool sync)
+{
+	if (!j->persisted_once || j->repeats || (j->stale > STALE_MIN && j->stale > j->commits_size / 2))
+		return rewrite(j, sync);
+	if (journal_unpersisted(j))
+		return move_journal(j, sync);
+	/* Only the current commit has moved since: that is in `commits` already. */
+	int fd = file_open(j->base, COMMITS, O_RDWR);
+	if (fd < 0)
+		return fd;
+	int r = sync ? file_sync(fd, j->base, COMMITS) : 0;
+	close(fd);
+	return r;
+}
+
 int journal_persist(struct journal *j, bool sync)
 {
 	if (j->read_only)
 		return fail(EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
-	int r;
-	if (!j->persisted_once || (j->stale > STALE_MIN && j->stale > j->commits_size / 2))
-		r = rewrite(j, sync);
-	else if (journal_unpersisted(j))
-		r = move_journal(j, sync);
-	else
+	if (j->persisted_once && !journal_unpersisted(j) && !j->unsynced)
 		return 0;
-	if (!r && sync)
+	int r = write_commits(j, sync);
+	if (r)
+		return r;
+	/* Should anything fail from here on, the next attempt must not append the same records once more. */
+	j->repeats = journal_unpersisted(j);
+	j->unsynced = true;
+	if (sync)
 		r = dir_sync(j->base);
 	if (!r)
 		r = fault_at("persist.written") ? fail_sys(EIO, "%s", COMMITS) : 0;
 	if (r)
 		return r;
+	j->unsynced = false;
 	j->persisted = j->history->count;
-	if (!j->journal_size)
-		return 0;
 	/* From here on `commits` has it all: a journal that stays only repeats what is known. */
-	if (start_journal(j, j->history->sequence))
-		j->journal_size = 0, file_unlink(j->priv, JOURNAL);
+	if (j->journal_size && start_journal(j, j->history->sequence) && !file_unlink(j->priv, JOURNAL)) {
+		j->journal_size = 0;
+		j->repeats = false;
+	}
 	return 0;
 }

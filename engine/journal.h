@@ -22,6 +22,8 @@ struct journal {
 	uint64_t head_size; /**< of the journal's first record */
 	uint64_t stale; /**< bytes of `commits` that a later record has made useless */
 	uint32_t persisted; /**< commits that `commits` has */
+	bool repeats; /**< the journal has records that `commits` has, too: appending it would write them twice */
+	bool unsynced; /**< something was appended to `commits` and not synced */
 };
 
 /** journal_open() - load both files into the (empty) history. What had to be cut or put aside is appended to @notices,

@@ -166,6 +166,7 @@ static void stamp_all(struct op_commit *c)
 
 static enum op_step end(struct op_commit *c)
 {
+	c->op.store->publishing = false;
 	if (c->op.result) {
 		take_back(c);
 	} else {
@@ -198,6 +199,7 @@ static enum op_step next_write(struct op_commit *c, struct job *job)
 	if (c->op.result)
 		return end(c);
 	c->phase = PUBLISH;
+	c->op.store->publishing = true;
 	c->at = 0;
 	return OP_WAIT;
 }
@@ -227,8 +229,11 @@ static void done(struct op *op, const struct job *job)
 	struct part *p = part_of(c, job->module);
 	if (!p)
 		return;
-	if (c->phase == PUBLISH)
-		return; /* what failed is mended before it is next used: the commit is made */
+	if (c->phase == PUBLISH) {
+		/* What failed is mended before it is next used: the commit is made. */
+		op->store->unpublished |= job->result != 0;
+		return;
+	}
 	if (job->result) {
 		op_fail_job(op, job);
 		return;

@@ -31,8 +31,9 @@ static enum op_step next(struct op *op, struct job *job)
 	}
 	if (op->running)
 		return OP_WAIT;
-	if (s->what == OP_SETTLE_ALL && !s->failed)
-		op->store->unsettled = false;
+	/* What could not be brought back now is, before the next session begins, or by the next coordinator. */
+	if (s->what == OP_SETTLE_ALL || s->failed)
+		op->store->unsettled = s->failed;
 	if (!op->store->session.owner)
 		session_unlock(op->store);
 	return OP_END;

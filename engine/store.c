@@ -15,7 +15,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "image.h"
+#include "names.h"
 
 #define PRIVATE ".varve"
 #define CLEAN "clean"
@@ -94,23 +94,6 @@ int store_lock(struct store *store, const char *path, bool create)
 
 /* ---- mending ---------------------------------------------------------------------------------------------------- */
 
-/* Whether publishing module @m's newest entry was cut off, or a file of it has gone or changed its length. */
-static bool wants_repair(struct store *store, struct job_context *own, uint32_t m)
-{
-	uint32_t length = catalog_module(&store->catalog, m)->length;
-	if (!length)
-		return false;
-	struct place place;
-	struct stat st;
-	char name[NAME_MAX_SIZE];
-	name_private(name, &catalog_module(&store->catalog, m)->id, "next");
-	if (file_stat(&store->priv, name, &st) == 0)
-		return true;
-	place_last(own, m, length - 1, &place);
-	return file_stat(place.dir, place.name, &st) ||
-	       (uint64_t)st.st_size != chain_entry(&store->catalog, m, length - 1)->size;
-}
-
 /* Files in .varve/ that no commit refers to: half written ones, and those of modules that were never committed. */
 static int sweep_one(void *arg, const char *name)
 {
@@ -138,15 +121,17 @@ static void mend(struct store *store, struct job_context *own)
 {
 	dir_each(&store->priv, sweep_one, store);
 	for (uint32_t m = 0; m < catalog_count(&store->catalog); m++) {
-		if (!wants_repair(store, own, m))
+		if (!store_wants_repair(store, m))
 			continue;
 		struct job job = {.kind = JOB_REPAIR,
 		    .module = m,
 		    .target = catalog_module(&store->catalog, m)->length - 1,
 		    .basis = CHAIN_NONE};
 		job_run(own, &job);
-		if (job.result)
-			notice(store, "%s", job.text);
+		if (!job.result)
+			continue;
+		store->unmended = true;
+		notice(store, "%s", job.text);
 	}
 }
 
@@ -196,7 +181,8 @@ int store_open(struct store *store, struct job_context *own, enum varve_sync syn
 
 void store_close(struct store *store, bool clean)
 {
-	if (clean && !store->read_only && !store->unsettled && store->priv.fd >= 0) {
+	bool all_well = !store->unsettled && !store->unpublished && !store->unmended;
+	if (clean && !store->read_only && all_well && store->priv.fd >= 0) {
 		int fd = file_create(&store->priv, CLEAN);
 		if (fd >= 0)
 			close(fd);

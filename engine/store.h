@@ -43,6 +43,9 @@ struct store {
 	int lock; /**< .varve/lock */
 	bool read_only;
 	bool unsettled; /**< backing files without a stamp may be anywhere; they are to be brought to the current commit */
+	bool publishing; /**< a commit has been decided whose files are not all in sight yet: nobody reads files now */
+	bool unpublished; /**< publishing failed: op_mend() before modules' files are used */
+	bool unmended; /**< what a crash left could not be mended: the next coordinator tries again */
 	enum varve_sync sync;
 	struct catalog catalog;
 	struct history history;
@@ -132,6 +135,12 @@ void op_restore_shrunk(struct op *op);
 #define OP_SETTLE_SESSION (UINT32_MAX - 1)
 #define OP_SETTLE_ALL UINT32_MAX
 struct op *op_settle(struct store *store, uint32_t what);
+
+/** op_mend() - publish what could not be published before. */
+struct op *op_mend(struct store *store);
+/** store_wants_repair() - whether publishing the module's newest entry was cut off, or a file of it has gone or changed
+ * its length. */
+bool store_wants_repair(const struct store *store, uint32_t module);
 
 struct op *op_checkout(struct store *store, uint32_t module, uint32_t entry, int fd);
 uint64_t op_checkout_size(const struct op *op);

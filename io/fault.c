@@ -134,7 +134,7 @@ static bool claim(void)
 	return true;
 }
 
-static int strike(int action)
+static int strike(const char *name, int action)
 {
 	switch (action) {
 	case ACT_KILL:
@@ -146,7 +146,8 @@ static int strike(int action)
 	case ACT_EXIT:
 		_exit(FAULT_EXIT_STATUS);
 	default:
-		return -action;
+		/* Whoever adds a sentence of its own replaces this one. */
+		return fail_sys(action, "a fault was asked for at %s", name);
 	}
 }
 
@@ -169,7 +170,7 @@ int fault_pass(const char *name)
 	/* All of them count, also behind one that strikes: else counts would depend on the order of the list. */
 	for (size_t i = 0; i < faults_count; i++) {
 		if (due(&faults[i], name, length) && !rc && claim())
-			rc = strike(faults[i].action);
+			rc = strike(name, faults[i].action);
 	}
 	return rc;
 }

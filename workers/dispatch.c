@@ -61,7 +61,7 @@ static bool may_run(struct dispatch *d, const struct job *job)
 		use->wanted = use->readers || use->writer;
 		return !use->wanted;
 	}
-	return !(reads(job->kind) && (use->writer || use->wanted));
+	return !(reads(job->kind) && (use->writer || use->wanted || d->store->publishing));
 }
 
 static void use_begin(struct dispatch *d, const struct job *job)

@@ -115,6 +115,7 @@ static void request_ends(struct peer *peer)
 {
 	peer->request = 0;
 	peer->serial = 0;
+	peer->mended = false;
 	peer->waiting = false;
 	buf_free(&peer->held);
 	if (peer->held_fd >= 0)

@@ -40,6 +40,7 @@ struct peer {
 	struct op *op;
 	struct buf held; /**< its payload, while it waits for its turn */
 	int held_fd; /**< the descriptor that came with it */
+	bool mended; /**< unpublished files have been seen to, for this request */
 	bool waiting; /**< for its turn: another operation, or another's session */
 	int64_t deadline_ms; /**< waiting for a session: until then; -1: for ever */
 	struct varve_id module; /**< MODULE: the one that is brought to its commit */

@@ -504,11 +504,37 @@ static int do_hello(struct peer *peer, struct cursor *payload)
 	return 0;
 }
 
+static void mended(void *arg, struct op *op)
+{
+	struct peer *peer = op_over(arg);
+	if (op->result)
+		log_line(peer->coordinator, "publishing what could not be published before: %s", op->text);
+	peer->mended = true;
+	if (op->cancelled && peer->waiting)
+		refuse(peer, fail(ECANCELED, "cancelled while it waited for its turn"));
+}
+
+/* Publishes first what could not be published when it was committed. Whether the request has to wait for that. */
+static bool mend_first(struct peer *peer)
+{
+	struct store *store = &peer->coordinator->store;
+	bool needs = peer->request == WIRE_BEGIN || peer->request == WIRE_RESTORE || peer->request == WIRE_PERSIST ||
+	    peer->request == WIRE_CHECKOUT || peer->request == WIRE_VERIFY;
+	if (!store->unpublished || !needs || peer->mended || dispatch_changing(&peer->coordinator->dispatch))
+		return false;
+	struct op *op = op_mend(store);
+	if (op)
+		start(peer, op, mended);
+	return op != NULL;
+}
+
 /* Does the peer's request. 0; -EAGAIN: it has to wait for its turn; -EPROTO. */
 static int perform(struct peer *peer, struct cursor *payload, int *fd)
 {
 	struct coordinator *c = peer->coordinator;
 	if (c->settling || (needs_turn(peer->request) && peer->request != WIRE_HELLO && dispatch_changing(&c->dispatch)))
+		return -EAGAIN;
+	if (peer->op || mend_first(peer))
 		return -EAGAIN;
 	switch (peer->request) {
 	case WIRE_HELLO:

@@ -1,0 +1,29 @@
+/*
+ * delta_elsewhere.c - a delta that is not where it should be.
+ *
+ * While a commit is published, and for longer if that fails, the deltas of the newest entries lie one step behind their
+ * places (job_publish.c): written and not yet pending, or pending and not yet in sight. The chain's length says that
+ * the commit is made; a reader that looked at it just then, or that must do without the repair, finds them here.
+ */
+#include "image.h"
+
+bool delta_elsewhere(struct job_context *context, uint32_t module, uint32_t index)
+{
+	static const char *const suffixes[] = {"delta", "next"};
+	struct job_scratch *s = context->scratch;
+	const struct varve_id *id = &catalog_module(context->catalog, module)->id;
+	const struct chain_entry *entry = chain_entry(context->catalog, module, index);
+	for (int i = 0; i < 3; i++) {
+		struct place place = {.dir = i < 2 ? context->priv : context->base};
+		if (i < 2)
+			name_private(place.name, id, suffixes[i]);
+		else
+			name_delta(place.name, id, &entry->id, entry->ordinal);
+		buf_clear(&s->out);
+		if (!file_load(place.dir, place.name, (size_t)1 << 40, &s->out) &&
+		    !delta_parse(&s->delta, s->out.data, s->out.size) && s->delta.new_size == entry->size &&
+		    hash_equal(&s->delta.hash, &entry->hash))
+			return true;
+	}
+	return false;
+}
