@@ -35,6 +35,11 @@ void store_teardown(void)
 	nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+void store_remove(void)
+{
+	nftw(store_path(""), remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 const char *store_path(const char *name)
 {
 	static char paths[4][512];
@@ -224,10 +229,10 @@ int coordinator_pid(struct varve_vm *vm)
 void end_processes(void)
 {
 	int fd = open(store_path(".varve/lock"), O_RDWR | O_CLOEXEC);
-	for (int i = 0; fd >= 0 && i < 500; i++) {
+	for (int i = 0; fd >= 0 && i < 5000; i++) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 			break;
-		usleep(10000);
+		usleep(1000);
 	}
 	if (fd >= 0)
 		close(fd);

@@ -33,6 +33,9 @@
 void store_setup(void);
 void store_teardown(void);
 
+/** store_remove() - the test's store, which no process has any more; the next one begins with none. */
+void store_remove(void);
+
 /** store_path() - a file of the test's store, "" for the store itself; static storage, for the next four calls. */
 const char *store_path(const char *name);
 

@@ -1,0 +1,211 @@
+/*
+ * helper_trouble.c - see helper_trouble.h.
+ */
+#include "helper_trouble.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NAME_SIZE (2 * VARVE_ID_TEXT + 32)
+
+static char *next_name(void)
+{
+	static char names[4][NAME_SIZE];
+	static int turn;
+	return names[turn++ % 4];
+}
+
+const char *store_file(const char *module, const char *commit, const char *suffix)
+{
+	struct varve_id m = id_of(module), c = id_of(commit ? commit : "");
+	char *name = next_name();
+	if (commit)
+		snprintf(name, NAME_SIZE, "%s_%s%s", text_of(&m), text_of(&c), suffix);
+	else
+		snprintf(name, NAME_SIZE, "%s", text_of(&m));
+	return name;
+}
+
+const char *store_private(const char *module, const char *suffix)
+{
+	struct varve_id m = id_of(module);
+	char *name = next_name();
+	snprintf(name, NAME_SIZE, ".varve/%s.%s", text_of(&m), suffix);
+	return name;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+long file_bytes(const char *name)
+{
+	struct stat st;
+	return lstat(store_path(name), &st) < 0 ? -1 : (long)st.st_size;
+}
+
+void file_flip(const char *name, long offset)
+{
+	unsigned char byte;
+	int fd = open(store_path(name), O_RDWR | O_CLOEXEC);
+	cr_assert(fd >= 0, "%s", name);
+	if (offset < 0)
+		offset += lseek(fd, 0, SEEK_END);
+	cr_assert(pread(fd, &byte, 1, offset) == 1, "%s has no byte %ld", name, offset);
+	byte ^= 0x10;
+	cr_assert(pwrite(fd, &byte, 1, offset) == 1);
+	close(fd);
+}
+
+void file_put(const char *name, const void *data, size_t size)
+{
+	unlink(store_path(name));
+	int fd = open(store_path(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	cr_assert(fd >= 0 && write(fd, data, size) == (ssize_t)size, "%s", name);
+	close(fd);
+}
+
+void *file_get(const char *name, size_t *size)
+{
+	struct stat st;
+	int fd = open(store_path(name), O_RDONLY | O_CLOEXEC);
+	cr_assert(fd >= 0 && fstat(fd, &st) == 0, "%s", name);
+	*size = (size_t)st.st_size;
+	char *data = malloc(*size + 1);
+	cr_assert(read(fd, data, *size) == (ssize_t)*size);
+	close(fd);
+	return data;
+}
+
+const char *store_is_clean(void)
+{
+	static char wrong[512];
+	static const char *const fine[] = {"lock", "session", "stamps", "journal", "clean"};
+	bool clean = false;
+	DIR *dir = opendir(store_path(".varve"));
+	wrong[0] = 0;
+	if (!dir)
+		return "there is no .varve";
+	for (struct dirent *entry; (entry = readdir(dir));) {
+		const char *dot = strrchr(entry->d_name, '.');
+		bool known = entry->d_name[0] == '.' || (dot && (!strcmp(dot, ".delta") || !strcmp(dot, ".last")));
+		for (size_t i = 0; i < sizeof(fine) / sizeof(*fine); i++)
+			known |= strcmp(entry->d_name, fine[i]) == 0;
+		clean |= strcmp(entry->d_name, "clean") == 0;
+		if (!known)
+			snprintf(wrong, sizeof(wrong), ".varve/%s was left behind", entry->d_name);
+	}
+	closedir(dir);
+	if (!clean && !wrong[0])
+		return "there is no mark of an orderly end";
+	return wrong[0] ? wrong : NULL;
+}
+
+/* ---- faults ----------------------------------------------------------------------------------------------------- */
+
+static const char *struck_path(void)
+{
+	static char path[512];
+	snprintf(path, sizeof(path), "%s.struck", store_path(""));
+	return path;
+}
+
+void fault_set(const char *role, const char *fault, bool again)
+{
+	unlink(struck_path());
+	setenv("VARVE_FAULT", fault, 1);
+	if (role)
+		setenv("VARVE_FAULT_ROLE", role, 1);
+	else
+		unsetenv("VARVE_FAULT_ROLE");
+	if (again)
+		unsetenv("VARVE_FAULT_FILE");
+	else
+		setenv("VARVE_FAULT_FILE", struck_path(), 1);
+}
+
+bool fault_struck(void)
+{
+	return access(struck_path(), F_OK) == 0;
+}
+
+void fault_clear(void)
+{
+	unsetenv("VARVE_FAULT");
+	unsetenv("VARVE_FAULT_ROLE");
+	unsetenv("VARVE_FAULT_FILE");
+	unlink(struck_path());
+}
+
+/* ---- children --------------------------------------------------------------------------------------------------- */
+
+pid_t child_start(int (*run)(void *arg), void *arg)
+{
+	fflush(NULL);
+	pid_t pid = fork();
+	cr_assert(pid >= 0);
+	if (pid)
+		return pid;
+	/* The handlers of the test's runner are not the child's. */
+	for (int sig = 1; sig < 32; sig++)
+		signal(sig, SIG_DFL);
+	int r = run(arg);
+	if (r)
+		fprintf(stderr, "child: %d, %s\n", r, varve_last_error());
+	_exit(r ? 1 : 0);
+}
+
+int child_end(pid_t pid)
+{
+	int status = -1;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+	}
+	return status;
+}
+
+void child_run(int (*run)(void *arg), void *arg)
+{
+	int status = child_end(child_start(run, arg));
+	cr_assert(status == 0, "the child ended with status %#x", (unsigned)status);
+}
+
+/* ---- verifying -------------------------------------------------------------------------------------------------- */
+
+struct found {
+	char files[16][NAME_SIZE];
+	size_t count;
+};
+
+static void on_found(void *arg, const struct varve_finding *finding)
+{
+	struct found *found = arg;
+	if (finding->damage && found->count < 16)
+		snprintf(found->files[found->count++], NAME_SIZE, "%s", finding->file);
+}
+
+void expect_verified(struct varve_vm *vm, const char *const *files)
+{
+	static const char *const none[] = {NULL};
+	struct varve_verify_report report;
+	struct found found = {.count = 0};
+	size_t want = 0;
+	must(varve_verify(vm, on_found, &found, &report));
+	for (files = files ? files : none; files[want]; want++) {
+		size_t i = 0;
+		while (i < found.count && strcmp(found.files[i], files[want]) != 0)
+			i++;
+		cr_assert(i < found.count, "verify does not name %s but %s", files[want],
+		    found.count ? found.files[0] : "nothing");
+	}
+	cr_assert(report.damaged == want && found.count == want, "verify finds %llu damaged files, not %zu: %s",
+	    (unsigned long long)report.damaged, want, found.count ? found.files[found.count - 1] : "");
+}
+
+int how_many(int quick, int full)
+{
+	return getenv("VARVE_LONG") ? full : quick;
+}

@@ -1,0 +1,67 @@
+/*
+ * store_crash.c - every process is made to fail, or killed, at every place where that can be asked for.
+ *
+ * Each test is a loop: a whole life of a store (helper_life.c) in which the Nth passage through the places of a family
+ * fails, for N = 1, 2, ... until there is no Nth passage. After each the store is opened without faults and looked at.
+ * That takes minutes for all of N; by default steps are taken, and VARVE_LONG=1 takes them all.
+ */
+#include "helper_life.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+TestSuite(crash, .init = store_setup, .fini = store_teardown, .timeout = 600);
+
+struct sweep {
+	const char *role;
+	const char *place; /* a name, or a prefix with "*" */
+	const char *action;
+	const char *here; /* VARVE_INLINE: "0" has every job run by a worker, "1" small ones by the coordinator */
+	int step; /* of N, where time is short */
+	int most; /* calls that may fail; the others must succeed */
+};
+
+/* One life with one fault. Returns whether it has struck. */
+static bool live_once(const struct sweep *sweep, int n)
+{
+	struct life life;
+	char fault[128], what[256];
+	snprintf(fault, sizeof(fault), "%s:%d:%s", sweep->place, n, sweep->action);
+	snprintf(
+	    what, sizeof(what), "VARVE_FAULT_ROLE=%s VARVE_FAULT=%s VARVE_INLINE=%s", sweep->role, fault, sweep->here);
+	setenv("VARVE_INLINE", sweep->here, 1);
+	fault_set(sweep->role, fault, false);
+	life_live(&life);
+	bool struck = fault_struck();
+	fault_clear();
+	end_processes();
+	cr_assert(life.failed <= (struck ? sweep->most : 0), "%s: %d calls failed, the last with %d, %s", what,
+	    life.failed, life.last_error, life.last_text);
+	life_check(&life, what);
+	store_remove();
+	return struck;
+}
+
+static void run(const struct sweep *sweep)
+{
+	int step = how_many(sweep->step, 1), n = 1, lives = 0;
+	while (live_once(sweep, n)) {
+		n += step;
+		lives++;
+	}
+	cr_assert(lives > 0, "the fault %s never struck", sweep->place);
+}
+
+/* ---- errors ----------------------------------------------------------------------------------------------------- */
+
+Test(crash, an_error_at_any_place_in_the_coordinator_costs_one_call_and_no_commit)
+{
+	run(&(struct sweep) {"coordinator", "*", "EIO", "1", 17, 3});
+}
+
+Test(crash, an_error_at_any_place_in_a_worker_costs_one_call_and_no_commit)
+{
+	run(&(struct sweep) {"worker", "*", "EIO", "0", 17, 3});
+}
