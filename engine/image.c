@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ int image_reserve(struct image *image, uint64_t size)
 		return 0;
 	want += want / 4;
 	void *p = image->data ? mremap(image->data, image->capacity, want, MREMAP_MAYMOVE)
-			      : mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	                      : mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return fail_sys(ENOMEM, "memory for an image of %llu bytes", (unsigned long long)size);
 	if (want >= (2u << 20))
@@ -32,11 +33,97 @@ int image_reserve(struct image *image, uint64_t size)
 	return 0;
 }
 
+int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size)
+{
+	size_t words = (size_t)(pages_of(size > source_size ? size : source_size) / 64 + 1);
+	int r = image_reserve(image, size);
+	if (r)
+		return r;
+	if (words > image->loaded_words) {
+		uint64_t *loaded = realloc(image->loaded, words * sizeof(*loaded));
+		if (!loaded)
+			return fail_sys(ENOMEM, "memory for an image");
+		image->loaded = loaded;
+		image->loaded_words = words;
+	}
+	memset(image->loaded, 0, image->loaded_words * sizeof(*image->loaded));
+	image->size = size;
+	image->lazy = true;
+	image->source = source;
+	image->source_size = source_size;
+	return 0;
+}
+
+/* Reads pages [page, page + pages), none of which is loaded. */
+static int load(struct image *image, uint64_t page, uint64_t pages)
+{
+	uint64_t at = page * PAGE_BYTES, end = (page + pages) * PAGE_BYTES;
+	uint64_t there = image->source_size < at ? at : image->source_size < end ? image->source_size : end;
+	if (image->source < 0)
+		there = at;
+	for (uint64_t from = at; from < there;) {
+		ssize_t n = pread(image->source, image->data + from, (size_t)(there - from), (off_t)from);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? fail_sys(errno, "reading an image")
+			             : fail(EBADMSG, "an image file was cut short");
+		from += (uint64_t)n;
+	}
+	memset(image->data + there, 0, (size_t)(end - there));
+	for (uint64_t p = page; p < page + pages; p++)
+		image_mark(image, p);
+	return 0;
+}
+
+int image_need(struct image *image, uint64_t page, uint64_t pages)
+{
+	if (!image->lazy)
+		return 0;
+	for (uint64_t p = page; p < page + pages;) {
+		uint64_t start = p;
+		while (p < page + pages && !image_has(image, p))
+			p++;
+		int r = p > start ? load(image, start, p - start) : 0;
+		if (r)
+			return r;
+		while (p < page + pages && image_has(image, p))
+			p++;
+	}
+	return 0;
+}
+
+/* Pages that are cut off are forgotten: should they come back, they are zero. */
+static int resize_lazy(struct image *image, uint64_t size)
+{
+	size_t words = (size_t)(pages_of(size) / 64 + 1);
+	if (words > image->loaded_words) {
+		uint64_t *loaded = realloc(image->loaded, words * sizeof(*loaded));
+		if (!loaded)
+			return fail_sys(ENOMEM, "memory for an image");
+		memset(loaded + image->loaded_words, 0, (words - image->loaded_words) * sizeof(*loaded));
+		image->loaded = loaded;
+		image->loaded_words = words;
+	}
+	if (size < image->size) {
+		for (uint64_t page = pages_of(size); page < pages_of(image->size); page++)
+			image->loaded[page / 64] &= ~((uint64_t)1 << page % 64);
+		if (size % PAGE_BYTES && image_has(image, size / PAGE_BYTES))
+			memset(image->data + size, 0, round_page(size) - (size_t)size);
+	}
+	if (size < image->source_size)
+		image->source_size = size;
+	image->size = size;
+	return 0;
+}
+
 int image_resize(struct image *image, uint64_t size)
 {
 	int r = image_reserve(image, size);
 	if (r)
 		return r;
+	if (image->lazy)
+		return resize_lazy(image, size);
 	size_t end = round_page(size);
 	if (size > image->size)
 		memset(image->data + image->size, 0, end - image->size);
@@ -50,20 +137,21 @@ void image_free(struct image *image)
 {
 	if (image->data)
 		munmap(image->data, image->capacity);
-	*image = (struct image) { NULL, 0, 0 };
+	free(image->loaded);
+	*image = (struct image) {.source = -1};
 }
 
 bool last_hides(const struct job_context *context, uint32_t module, uint32_t index)
 {
-	return index > 0 &&
-	    id_equal(&chain_entry(context->catalog, module, index)->id, &chain_entry(context->catalog, module, 0)->id);
+	return index > 0 && id_equal(&chain_entry(context->catalog, module, index)->id,
+	                        &chain_entry(context->catalog, module, 0)->id);
 }
 
 void place_base(const struct job_context *context, uint32_t module, struct place *place)
 {
 	place->dir = context->base;
-	name_image(place->name, &catalog_module(context->catalog, module)->id,
-	    &chain_entry(context->catalog, module, 0)->id);
+	name_image(
+	    place->name, &catalog_module(context->catalog, module)->id, &chain_entry(context->catalog, module, 0)->id);
 }
 
 void place_last(const struct job_context *context, uint32_t module, uint32_t last, struct place *place)
@@ -100,8 +188,9 @@ int image_load(struct job_context *context, const struct place *place, uint64_t 
 	if (r)
 		return r;
 	image->size = size;
+	image->lazy = false;
 	memset(image->data + size, 0, round_page(size) - size);
-	struct read_request request = { place->dir, place->name, image->data, size, 0, true, 0 };
+	struct read_request request = {place->dir, place->name, image->data, size, 0, true, 0};
 	return reader_run(context->reader, &request, 1);
 }
 
@@ -110,7 +199,8 @@ static bool all_zero(const uint8_t *data, size_t size)
 	return data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
 }
 
-int write_sparse(int fd, const uint8_t *data, uint64_t size, uint64_t offset, const struct place *place, uint64_t *written)
+int write_sparse(
+    int fd, const uint8_t *data, uint64_t size, uint64_t offset, const struct place *place, uint64_t *written)
 {
 	uint64_t at = 0;
 	while (at < size) {
@@ -124,7 +214,8 @@ int write_sparse(int fd, const uint8_t *data, uint64_t size, uint64_t offset, co
 			at += page;
 		}
 		if (at > start) {
-			int r = file_write_at(fd, data + start, (size_t)(at - start), offset + start, place->dir, place->name);
+			int r = file_write_at(
+			    fd, data + start, (size_t)(at - start), offset + start, place->dir, place->name);
 			if (r)
 				return r;
 			*written += at - start;
@@ -137,7 +228,7 @@ int write_sparse(int fd, const uint8_t *data, uint64_t size, uint64_t offset, co
 
 int image_store(struct job_context *context, uint32_t module, const char *suffix, const struct image *image, bool sync)
 {
-	struct place place = { .dir = context->priv };
+	struct place place = {.dir = context->priv};
 	name_private(place.name, &catalog_module(context->catalog, module)->id, suffix);
 	int fd = file_create(place.dir, place.name);
 	if (fd < 0)
@@ -184,5 +275,5 @@ bool delta_matches(struct job_context *context, const struct place *place, const
 	if (file_load(place->dir, place->name, (size_t)1 << 40, &s->file) || s->file.bad)
 		return false;
 	return delta_parse(&s->delta, s->file.data, s->file.size) == 0 && s->delta.new_size == entry->size &&
-	    hash_equal(&s->delta.hash, &entry->hash);
+	       hash_equal(&s->delta.hash, &entry->hash);
 }

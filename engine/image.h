@@ -23,11 +23,21 @@
 /** Bytes of delta files that are read in one batch (but always at least one file). */
 #define BATCH_BYTES (8u << 20)
 
-/** Anonymous memory; the bytes from size to the end of its page are zero. */
+/**
+ * Anonymous memory; the bytes from size to the end of its page are zero.
+ *
+ * A lazy image has only those pages that somebody asked for with image_need(): they are loaded from a file that holds an
+ * earlier state. So what touches few pages of a large image costs what it touches.
+ */
 struct image {
 	uint8_t *data;
 	size_t capacity;
 	uint64_t size;
+	bool lazy;
+	int source; /**< lazy: the file, the caller's; -1: none, pages are put there by others */
+	uint64_t source_size; /**< of its bytes, those that still count: what lies behind was cut off once */
+	uint64_t *loaded; /**< lazy: a bit for each page */
+	size_t loaded_words;
 };
 
 int image_reserve(struct image *image, uint64_t size);
@@ -35,6 +45,30 @@ int image_reserve(struct image *image, uint64_t size);
 /** image_resize() - set the size; bytes that are added are zero. */
 int image_resize(struct image *image, uint64_t size);
 void image_free(struct image *image);
+
+/** image_begin_lazy() - from now on it is @size bytes, of which nothing is loaded. */
+int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size);
+
+/** image_need() - see to it that these pages are loaded; for an image that is not lazy, nothing. */
+int image_need(struct image *image, uint64_t page, uint64_t pages);
+
+static inline bool image_has(const struct image *image, uint64_t page)
+{
+	return image->loaded[page / 64] >> page % 64 & 1;
+}
+
+static inline void image_mark(struct image *image, uint64_t page)
+{
+	image->loaded[page / 64] |= (uint64_t)1 << page % 64;
+}
+
+/** Where a file is: its directory and name. */
+struct place {
+	const struct dir *dir;
+	char name[NAME_MAX_SIZE];
+};
+
+struct steps;
 
 struct job_scratch {
 	struct delta_encoder *encoder;
@@ -46,10 +80,19 @@ struct job_scratch {
 	struct image old;
 	struct buf file;
 	struct buf out;
-	struct buf tables;
+	struct buf tables; /**< page hashes; after image_build(), those of the image */
+	struct buf dirty;
+	struct steps *steps;
 	struct read_request requests[BATCH_FILES];
 	char names[BATCH_FILES][NAME_MAX_SIZE];
 };
+
+/** image_verify() - hash the pages of @image into scratch->tables, and compare with the entry's hash. */
+int image_verify(
+    struct job_context *context, const struct image *image, const struct chain_entry *entry, const struct place *place);
+
+/** image_table() - room for the page hashes of an image of @size bytes, in scratch->tables. NULL with a sentence. */
+uint64_t *image_table(struct job_context *context, uint64_t size);
 
 /** image_build() - rebuild chain entry @target of the job's module in scratch->image, and verify it. Adds to the job's
  * bytes_read and deltas_applied. -EBADMSG names the file. */
@@ -59,19 +102,14 @@ int image_build(struct job_context *context, struct job *job, uint32_t target, s
  * file that is to blame. */
 int image_walk(struct job_context *context, struct job *job, uint32_t target, struct image *image);
 
-/** Where a file is: its directory and name. */
-struct place {
-	const struct dir *dir;
-	char name[NAME_MAX_SIZE];
-};
-
 /** place_image() - the whole image of the newest entry: the base's file, the last's, or, where the last has the base's
  * id, the private copy. */
 void place_last(const struct job_context *context, uint32_t module, uint32_t last, struct place *place);
 void place_base(const struct job_context *context, uint32_t module, struct place *place);
 
 /** place_delta() - the delta of entry @index where the chain's newest is @last: in sight, or pending in .varve/. */
-void place_delta(const struct job_context *context, uint32_t module, uint32_t index, uint32_t last, struct place *place);
+void place_delta(
+    const struct job_context *context, uint32_t module, uint32_t index, uint32_t last, struct place *place);
 
 /** last_hides() - whether entry @index, being the last, has no name of its own because the base has it. */
 bool last_hides(const struct job_context *context, uint32_t module, uint32_t index);
@@ -80,8 +118,8 @@ bool last_hides(const struct job_context *context, uint32_t module, uint32_t ind
 int image_load(struct job_context *context, const struct place *place, uint64_t size, struct image *image);
 
 /** write_sparse() - write @data at @offset of a file that is zero there, but for its zero pages. Adds to *@written. */
-int write_sparse(int fd, const uint8_t *data, uint64_t size, uint64_t offset, const struct place *place,
-    uint64_t *written);
+int write_sparse(
+    int fd, const uint8_t *data, uint64_t size, uint64_t offset, const struct place *place, uint64_t *written);
 
 /** image_store() - @image as a new private file <ModId>.<suffix>. */
 int image_store(struct job_context *context, uint32_t module, const char *suffix, const struct image *image, bool sync);

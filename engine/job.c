@@ -2,6 +2,7 @@
  * job.c - runs jobs: sets up what they need, and hands each to its file.
  */
 #include "job_kinds.h"
+#include "tiers.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +16,10 @@ int job_context_open(struct job_context *context)
 	int r = delta_encoder_open(&s->encoder);
 	if (!r)
 		r = delta_decoder_open(&s->decoder);
+	s->image.source = s->old.source = -1;
+	s->steps = calloc(1, sizeof(*s->steps));
+	if (!r && !s->steps)
+		r = fail_sys(ENOMEM, "memory for a worker");
 	context->scratch = s;
 	if (r)
 		job_context_close(context);
@@ -36,6 +41,10 @@ void job_context_close(struct job_context *context)
 	buf_free(&s->file);
 	buf_free(&s->out);
 	buf_free(&s->tables);
+	buf_free(&s->dirty);
+	if (s->steps)
+		steps_free(s->steps);
+	free(s->steps);
 	free(s);
 	context->scratch = NULL;
 }
@@ -86,6 +95,8 @@ static int run(struct job_context *context, struct job *job)
 		return job_repair(context, job);
 	case JOB_VERIFY:
 		return job_verify(context, job);
+	case JOB_TIERS:
+		return job_tiers(context, job);
 	case JOB_SYNC_FILES:
 		return job_sync_files(context, job);
 	default:
@@ -113,11 +124,11 @@ int stamp_take(int fd, uint32_t entry, struct stamp *stamp)
 	if (fstat(fd, &st) < 0)
 		return fail_sys(errno, "a backing file");
 	*stamp = (struct stamp) {
-		.entry = entry,
-		.inode = st.st_ino,
-		.size = (uint64_t)st.st_size,
-		.mtime_ns = st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
-		.ctime_ns = st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec,
+	    .entry = entry,
+	    .inode = st.st_ino,
+	    .size = (uint64_t)st.st_size,
+	    .mtime_ns = st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+	    .ctime_ns = st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec,
 	};
 	return 0;
 }
@@ -128,5 +139,5 @@ bool stamp_holds(const struct stamp *stamp, int fd)
 	if (stamp->entry == CHAIN_NONE || stamp_take(fd, stamp->entry, &now))
 		return false;
 	return now.inode == stamp->inode && now.size == stamp->size && now.mtime_ns == stamp->mtime_ns &&
-	    now.ctime_ns == stamp->ctime_ns;
+	       now.ctime_ns == stamp->ctime_ns;
 }

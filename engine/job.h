@@ -23,6 +23,7 @@ enum job_kind {
 	JOB_PUBLISH, /**< after the commit is decided: put the files in sight under their names */
 	JOB_REPAIR, /**< rebuild the last image from base and deltas, as after a crash while publishing */
 	JOB_VERIFY, /**< read and check every file of the module */
+	JOB_TIERS, /**< make a tier, or an undo delta, of a chain whose newest entry is `target` */
 	JOB_SYNC_FILES, /**< sync the files of entries from `basis` (CHAIN_NONE: 0) to `target` */
 };
 
@@ -50,6 +51,8 @@ struct job {
 	uint32_t flags;
 	uint32_t basis; /**< commit: the entry at which the session began, CHAIN_NONE: deployed in it */
 	uint32_t reserved;
+	uint32_t tiers_to; /**< tiers, in and out: up to this entry they are made */
+	uint32_t undo_to;
 	struct varve_id id; /**< commit: the id to give the module commit, if has_id */
 	uint32_t has_id;
 	struct stamp stamp; /**< in: of the backing file, if known. out: what it holds now */
@@ -81,6 +84,8 @@ struct job_context {
 	/** a sign of life, cheap (no system call): call it at least once a second or so in a job that may last long, or
 	 * its process is taken for hung and replaced. May be NULL. */
 	void (*beat)(void *arg);
+	/** whether somebody waits for this worker: background jobs then give up. May be NULL. */
+	bool (*urgent)(void *arg);
 	void *arg;
 
 	struct job_scratch *scratch; /**< buffers and compression contexts, kept between jobs */

@@ -18,6 +18,7 @@
 
 #include "fault.h"
 #include "history.h"
+#include "pages.h"
 
 /** Images are compared and hashed in windows of so many bytes; holes in both files are skipped. */
 #define WINDOW (4u << 20)
@@ -32,7 +33,7 @@ struct view {
 
 static int view_open(struct view *view, const struct place *place, struct image *memory)
 {
-	*view = (struct view) { .fd = file_open(place->dir, place->name, O_RDONLY) };
+	*view = (struct view) {.fd = file_open(place->dir, place->name, O_RDONLY)};
 	if (view->fd < 0)
 		return view->fd;
 	struct stat st;
@@ -92,25 +93,26 @@ static uint64_t part_of(const struct view *view, uint64_t from)
 }
 
 /* Compares and hashes window by window: scratch->runs, and the two tables of page hashes. */
-static int compare(struct job_scratch *s, const struct view *old, const struct view *new, uint64_t *old_table,
-    uint64_t *new_table)
+static int compare(
+    struct job_scratch *s, const struct view *old, const struct view *new, uint64_t *old_table, uint64_t *new_table)
 {
 	uint64_t end = old->size > new->size ? old->size : new->size;
 	s->runs.count = 0;
 	for (uint64_t at = 0; at < end; at += WINDOW) {
 		uint64_t old_part = part_of(old, at), new_part = part_of(new, at);
 		bool old_hole = !old_part || (old->mapped && file_is_hole(old->fd, at, old_part));
-		bool new_hole = !new_part || (new->mapped && file_is_hole(new->fd, at, new_part));
+		bool new_hole = !new_part || (new->mapped &&file_is_hole(new->fd, at, new_part));
 		if (old_part)
 			hash_window(old->data + at, at, old_part, old_hole, old_table);
 		if (new_part)
 			hash_window(new->data + at, at, new_part, new_hole, new_table);
 		if (!new_part || (old_hole && new_hole))
 			continue;
-		int r = diff_images(old_part ? old->data + at : NULL, old_part, new->data + at, new_part, &s->window_runs);
+		int r =
+		    diff_images(old_part ? old->data + at : NULL, old_part, new->data + at, new_part, &s->window_runs);
 		for (size_t i = 0; !r && i < s->window_runs.count; i++)
-			r = runs_append(&s->runs,
-			    (struct run) { s->window_runs.list[i].at + at, s->window_runs.list[i].size });
+			r = runs_append(
+			    &s->runs, (struct run) {s->window_runs.list[i].at + at, s->window_runs.list[i].size});
 		if (r)
 			return r;
 	}
@@ -130,7 +132,7 @@ static uint64_t *tables(struct job_scratch *s, uint64_t old_size, uint64_t new_s
 
 static int write_first(struct job_context *context, struct job *job, const struct view *new)
 {
-	struct place place = { .dir = context->priv };
+	struct place place = {.dir = context->priv};
 	name_private(place.name, &catalog_module(context->catalog, job->module)->id, "next");
 	int fd = file_create(place.dir, place.name);
 	if (fd < 0)
@@ -138,7 +140,7 @@ static int write_first(struct job_context *context, struct job *job, const struc
 	int r = file_resize(fd, new->size, place.dir, place.name);
 	for (uint64_t at = 0; !r && at < new->size; at += WINDOW) {
 		uint64_t part = part_of(new, at);
-		if (!(new->mapped && file_is_hole(new->fd, at, part)))
+		if (!(new->mapped &&file_is_hole(new->fd, at, part)))
 			r = write_sparse(fd, new->data + at, part, at, &place, &job->bytes_written);
 	}
 	if (!r && (job->flags & JOB_SYNC))
@@ -151,7 +153,8 @@ static int write_delta(struct job_context *context, struct job *job, const struc
 {
 	struct job_scratch *s = context->scratch;
 	buf_clear(&s->out);
-	int r = delta_encode(s->encoder, old->data, old->size, new->data, new->size, &s->runs, &job->entry.hash, 0, &s->out);
+	int r = delta_encode(
+	    s->encoder, old->data, old->size, new->data, new->size, &s->runs, &job->entry.hash, 0, &s->out);
 	if (r)
 		return r;
 	char name[NAME_MAX_SIZE];
@@ -175,10 +178,10 @@ static int same_as(struct job_context *context, struct job *job, uint32_t index,
 	if (entry->size != new->size || !hash_equal(&entry->hash, &job->entry.hash))
 		return 0;
 	struct job scan = *job;
-	struct image image = { NULL, 0, 0 };
+	struct image image = {.source = -1};
 	int r = image_build(context, &scan, index, &image);
 	if (!r)
-		r = memcmp(image.data, new->data, (size_t)new->size) == 0;
+		r = memcmp(image.data, new->data, (size_t) new->size) == 0;
 	image_free(&image);
 	return r;
 }
@@ -195,8 +198,8 @@ static int open_last(struct job_context *context, struct job *job, struct view *
 	if (last == 0)
 		return r ? r : fail(EBADMSG, "%s: it is cut short; restore it from a backup", place.name);
 	view_close(old);
-	*old = (struct view) { .fd = -1 };
-	struct job repair = { .kind = JOB_REPAIR, .module = job->module, .target = last };
+	*old = (struct view) {.fd = -1};
+	struct job repair = {.kind = JOB_REPAIR, .module = job->module, .target = last};
 	r = job_repair(context, &repair);
 	return r ? r : view_open(old, &place, &context->scratch->old);
 }
@@ -249,16 +252,18 @@ static int commit_against_last(struct job_context *context, struct job *job, con
 			return r;
 		hash_table(new_table, new->size, &job->entry.hash);
 		r = check_last(context, job, old, old_table);
-		if (!r)
+		if (!r) {
+			pages_store(context, job->module, new_table, new->size);
 			return commit_next(context, job, old, new);
+		}
 		if (attempt || catalog_module(context->catalog, job->module)->length == 1)
 			return r;
 		/* Its bytes are wrong: rebuild it, then once more. */
 		view_close(old);
-		*old = (struct view) { .fd = -1 };
-		struct job repair = { .kind = JOB_REPAIR,
-			.module = job->module,
-			.target = catalog_module(context->catalog, job->module)->length - 1 };
+		*old = (struct view) {.fd = -1};
+		struct job repair = {.kind = JOB_REPAIR,
+		    .module = job->module,
+		    .target = catalog_module(context->catalog, job->module)->length - 1};
 		r = job_repair(context, &repair);
 		if (r)
 			return r;
@@ -271,22 +276,23 @@ static int commit_first(struct job_context *context, struct job *job, const stru
 	if (!table)
 		return fail_sys(ENOMEM, "memory for page hashes");
 	for (uint64_t at = 0; at < new->size; at += WINDOW)
-		hash_window(new->data + at, at, part_of(new, at), new->mapped && file_is_hole(new->fd, at, part_of(new, at)),
-		    new_table);
+		hash_window(new->data + at, at, part_of(new, at),
+		    new->mapped &&file_is_hole(new->fd, at, part_of(new, at)), new_table);
 	hash_table(new_table, new->size, &job->entry.hash);
+	pages_store(context, job->module, new_table, new->size);
 	return write_first(context, job, new);
 }
 
 int job_commit(struct job_context *context, struct job *job)
 {
 	const struct catalog_module *module = catalog_module(context->catalog, job->module);
-	struct view new = { .fd = -1 }, old = { .fd = -1 };
-	struct place place = { .dir = context->base };
+	struct view new = {.fd = -1}, old = {.fd = -1};
+	struct place place = {.dir = context->base};
 	name_backing(place.name, &module->id);
 	int r = view_open(&new, &place, &context->scratch->image);
 	if (r)
 		goto out;
-	job->entry = (struct chain_entry) { .size = new.size };
+	job->entry = (struct chain_entry) {.size = new.size};
 	job->size = new.size;
 	if (module->length == 0)
 		r = commit_first(context, job, &new);

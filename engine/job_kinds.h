@@ -12,6 +12,7 @@ int job_commit(struct job_context *context, struct job *job);
 int job_publish(struct job_context *context, struct job *job);
 int job_repair(struct job_context *context, struct job *job);
 int job_verify(struct job_context *context, struct job *job);
+int job_tiers(struct job_context *context, struct job *job);
 int job_sync_files(struct job_context *context, struct job *job);
 
 #endif

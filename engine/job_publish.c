@@ -72,7 +72,7 @@ static int rebuild_pending(struct job_context *context, uint32_t module, uint32_
 {
 	struct job_scratch *s = context->scratch;
 	struct job scan = {.module = module};
-	struct image before = {NULL, 0, 0}, after = {NULL, 0, 0};
+	struct image before = {.source = -1}, after = {.source = -1};
 	const struct chain_entry *entry = chain_entry(context->catalog, module, t);
 	struct place place;
 	place_last(context, module, t, &place);
@@ -336,7 +336,7 @@ static int repair_base(struct job_context *context, uint32_t module, const struc
 			file_unlink(next.dir, next.name);
 		return 0;
 	}
-	struct image image = {NULL, 0, 0};
+	struct image image = {.source = -1};
 	int r = image_load(context, &next, entry->size, &image);
 	struct image_hash hash;
 	if (!r)
@@ -365,7 +365,7 @@ static int repair_last(struct job_context *context, struct job *job, const struc
 {
 	const struct chain_entry *entry = chain_entry(context->catalog, job->module, job->target);
 	struct place last, hidden = {.dir = context->priv};
-	struct image image = {NULL, 0, 0};
+	struct image image = {.source = -1};
 	place_last(context, job->module, job->target, &last);
 	snprintf(hidden.name, sizeof(hidden.name), "%s", names->last);
 	int r = image_is(context, &last, entry, &image);

@@ -3,7 +3,7 @@
  *
  * The image is built and verified in memory first, so that a damaged file never reaches a backing file. Then it is
  * compared with what the backing file holds, and only stretches of pages that differ are written: pages that are the
- * same stay clean. The backing file keeps its inode: mappings of it stay valid, and its cached pages stay warm.
+ * same stay clean. A backing file that is known to hold another entry of the chain takes a shorter way (near.c). The backing file keeps its inode: mappings of it stay valid, and its cached pages stay warm.
  */
 #include "job_kinds.h"
 
@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "near.h"
+#include "pages.h"
 
 /** Bytes of the backing file that are compared at a time: they should stay in the second-level cache. */
 #define COMPARE_WINDOW (256u << 10)
@@ -28,8 +30,8 @@ static int open_backing(struct job_context *context, const struct job *job, stru
 }
 
 /* Writes those pages of image[from, from + size) that differ from @now, which are the file's bytes there. */
-static int write_changed(struct job_context *context, struct job *job, int fd, const struct place *place,
-    uint64_t from, const uint8_t *now, size_t size)
+static int write_changed(struct job_context *context, struct job *job, int fd, const struct place *place, uint64_t from,
+    const uint8_t *now, size_t size)
 {
 	const uint8_t *want = context->scratch->image.data + from;
 	size_t at = 0;
@@ -55,8 +57,8 @@ static int write_changed(struct job_context *context, struct job *job, int fd, c
 }
 
 /* Brings @fd, @old_size bytes long, to scratch->image. */
-static int write_backing(struct job_context *context, struct job *job, int fd, const struct place *place,
-    uint64_t old_size)
+static int write_backing(
+    struct job_context *context, struct job *job, int fd, const struct place *place, uint64_t old_size)
 {
 	struct job_scratch *s = context->scratch;
 	uint64_t size = s->image.size;
@@ -84,17 +86,27 @@ int job_restore(struct job_context *context, struct job *job)
 	job->size = chain_entry(context->catalog, job->module, job->target)->size;
 	if (fd >= 0 && job->stamp.entry == job->target && stamp_holds(&job->stamp, fd))
 		goto out;
+	if (fd >= 0 && stamp_holds(&job->stamp, fd)) {
+		r = restore_near(context, job, fd, &place);
+		if (r)
+			goto written;
+		job->bytes_read = job->deltas_applied = 0;
+	}
 	r = image_build(context, job, job->target, &context->scratch->image);
 	if (!r)
 		r = fault_at("restore.built");
-	struct stat st = { 0 };
+	struct stat st = {0};
 	if (!r && fd >= 0 && fstat(fd, &st) < 0)
 		r = fail_sys(errno, "%s", place.name);
 	if (!r && fd >= 0)
 		r = write_backing(context, job, fd, &place, (uint64_t)st.st_size);
 	else if (!r)
 		job->bytes_written += job->size;
-	if (!r)
+	if (!r && !(job->flags & JOB_DRY))
+		pages_store(
+		    context, job->module, (const uint64_t *)(const void *)context->scratch->tables.data, job->size);
+written:
+	if (r >= 0)
 		r = fault_at("restore.written");
 	if (!r && !(job->flags & JOB_DRY))
 		r = stamp_take(fd, job->target, &job->stamp);
@@ -113,7 +125,7 @@ int job_checkout(struct job_context *context, struct job *job)
 	int fd = context->take_fd(context->arg, job);
 	if (fd < 0)
 		return fd;
-	struct place place = { .dir = context->base, .name = "the file to check out into" };
+	struct place place = {.dir = context->base, .name = "the file to check out into"};
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		r = fail_sys(errno, "%s", place.name);

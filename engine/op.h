@@ -24,6 +24,7 @@ enum op_step { OP_JOB, OP_WAIT, OP_END };
 struct op_kind {
 	const char *name;
 	bool changes; /**< only one such operation runs at a time */
+	bool background; /**< gets a turn only where there is no other */
 	enum op_step (*next)(struct op *op, struct job *job);
 	void (*done)(struct op *op, const struct job *job);
 	void (*free)(struct op *op);

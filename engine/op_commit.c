@@ -253,7 +253,7 @@ static void commit_free(struct op *op)
 	buf_free(&c->records);
 }
 
-static const struct op_kind commit_kind = { "commit", true, next, done, commit_free };
+static const struct op_kind commit_kind = { "commit", true, false, next, done, commit_free };
 
 /* ---- starting --------------------------------------------------------------------------------------------------- */
 

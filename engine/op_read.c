@@ -36,7 +36,7 @@ static void checkout_done(struct op *op, const struct job *job)
 	op->store->checkouts += !job->result;
 }
 
-static const struct op_kind checkout_kind = { "checkout", false, checkout_next, checkout_done, NULL };
+static const struct op_kind checkout_kind = { "checkout", false, false, checkout_next, checkout_done, NULL };
 
 struct op *op_checkout(struct store *store, uint32_t module, uint32_t entry, int fd)
 {
@@ -192,7 +192,7 @@ static void verify_free(struct op *op)
 	free(((struct op_verify *)op)->known);
 }
 
-static const struct op_kind verify_kind = { "verify", false, verify_next, verify_done, verify_free };
+static const struct op_kind verify_kind = { "verify", false, false, verify_next, verify_done, verify_free };
 
 struct op *op_verify(struct store *store,
     void (*found)(void *arg, bool damage, const char *file, const char *problem), void *arg)

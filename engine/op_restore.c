@@ -183,7 +183,7 @@ static void restore_free(struct op *op)
 	free(r->shrinks);
 }
 
-static const struct op_kind restore_kind = { "restore", true, next, done, restore_free };
+static const struct op_kind restore_kind = { "restore", true, false, next, done, restore_free };
 
 /* ---- starting --------------------------------------------------------------------------------------------------- */
 

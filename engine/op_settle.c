@@ -54,7 +54,7 @@ static void settle_free(struct op *op)
 	free(((struct op_settle *)op)->targets);
 }
 
-static const struct op_kind settle_kind = { "settle", true, next, done, settle_free };
+static const struct op_kind settle_kind = { "settle", true, false, next, done, settle_free };
 
 static void add(struct op_settle *s, uint32_t module, uint32_t entry)
 {

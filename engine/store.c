@@ -197,6 +197,7 @@ void store_close(struct store *store, bool clean)
 	store->lock = -1;
 	free(store->session.modules);
 	free(store->synced);
+	free(store->work);
 	buf_free(&store->notices);
 }
 
@@ -208,6 +209,26 @@ struct stamp store_stamp(const struct store *store, uint32_t module)
 	if (stamp.entry != CHAIN_NONE && stamp.entry >= catalog_module(&store->catalog, module)->length)
 		stamp.entry = CHAIN_NONE;
 	return stamp;
+}
+
+struct module_work store_work(const struct store *store, uint32_t module)
+{
+	return module < store->work_count ? store->work[module] : (struct module_work) {0};
+}
+
+int store_set_work(struct store *store, uint32_t module, struct module_work work)
+{
+	if (module >= store->work_count) {
+		uint32_t count = module + 64 + module / 2;
+		struct module_work *list = realloc(store->work, count * sizeof(*list));
+		if (!list)
+			return fail_sys(ENOMEM, "memory for the store");
+		memset(list + store->work_count, 0, (count - store->work_count) * sizeof(*list));
+		store->work = list;
+		store->work_count = count;
+	}
+	store->work[module] = work;
+	return 0;
 }
 
 int store_set_current(struct store *store, uint32_t commit)

@@ -36,6 +36,14 @@ struct session {
 	uint32_t capacity;
 };
 
+/** How far background work on a module has come. */
+struct module_work {
+	uint32_t tiers_to;
+	uint32_t undo_to;
+	uint32_t failed_at; /**< the chain's length at which it failed; 0: it did not */
+	bool busy;
+};
+
 struct store {
 	const char *path;
 	struct dir base;
@@ -54,6 +62,8 @@ struct store {
 	struct session session;
 	uint32_t *synced; /**< by module: entries whose files are synced */
 	uint32_t synced_count;
+	struct module_work *work; /**< by module */
+	uint32_t work_count;
 	struct buf notices; /**< what opening has found, lines */
 	struct executor *executor;
 	uint64_t restores, checkouts, commits;
@@ -74,6 +84,10 @@ int store_set_current(struct store *store, uint32_t commit);
 
 /** store_stamp() - the stamp of a module, if it is one that can hold. */
 struct stamp store_stamp(const struct store *store, uint32_t module);
+
+/** store_work(), store_set_work() - how far background work on a module has come. */
+struct module_work store_work(const struct store *store, uint32_t module);
+int store_set_work(struct store *store, uint32_t module, struct module_work work);
 
 /* ---- session.c: what needs no jobs. All return 0 or -errno with a sentence. ---- */
 
@@ -152,6 +166,11 @@ void op_verify_found(struct op *op, bool damage, const char *file, const char *p
 const struct varve_verify_report *op_verify_report(const struct op *op);
 
 struct op *op_persist(struct store *store);
+
+/** op_tiers() - make what makes restores fast: tiers and undo deltas. @background: when there is nothing else to do. */
+struct op *op_tiers(struct store *store, bool background);
+/** op_tiers_wanted() - whether there is any of that to do. */
+bool op_tiers_wanted(const struct store *store);
 
 /* ---- describe.c ---- */
 

@@ -23,6 +23,7 @@
  * VERIFY           -                                              u64 modules, files, bytes, images, damaged
  * STAT             -                                              stat (wire_stat.c)
  * WORKERS          u32 n                                          -
+ * OPTIMIZE         -                                              -
  *
  * A reply with a result other than 0 has a str, the sentence. Besides, the coordinator sends
  * PROGRESS (serial of the RESTORE): report; FINDING (serial of the VERIFY): u8 damage, str file, str problem; and
@@ -62,6 +63,7 @@ enum wire_type {
 	WIRE_WORKERS,
 	WIRE_CANCEL,
 	WIRE_SHRUNK,
+	WIRE_OPTIMIZE,
 	WIRE_REPLY = 64,
 	WIRE_PROGRESS,
 	WIRE_FINDING,

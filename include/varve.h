@@ -287,6 +287,15 @@ VARVE_API int varve_checkout(
  */
 VARVE_API int varve_persist(struct varve_vm *vm);
 
+/**
+ * varve_optimize() - finish what makes restores fast, and is else made by idle workers in the background: merged deltas
+ * along each chain ("tiers"), and undo deltas for the newest commits. Nothing depends on it but speed. Blocks until all
+ * is made. For programs that commit and end at once.
+ *
+ * Returns 0, or -ECANCELED; what could not be made is made later.
+ */
+VARVE_API int varve_optimize(struct varve_vm *vm);
+
 /* ---- looking ---------------------------------------------------------------------------------------------------- */
 
 enum varve_kind {

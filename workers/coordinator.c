@@ -207,6 +207,10 @@ static void serve(struct coordinator *c)
 		}
 		if (wants_to_end(c))
 			return;
+		if (c->background_due && dispatch_idle(&c->dispatch)) {
+			c->background_due = false;
+			dispatch_background(&c->dispatch);
+		}
 		int timeout = requests_tick(c);
 		if (timeout < 0 || timeout > TICK_MS)
 			timeout = c->dispatch.pool ? TICK_MS : -1;

@@ -87,14 +87,14 @@ static void use_end(struct dispatch *d, uint32_t kind, uint32_t module)
 /* Whether handing @job over would cost more than doing it. */
 static bool is_small(const struct dispatch *d, const struct op *op, const struct job *job)
 {
-	if (d->never_inline || !op->single || (d->pool && pool_in_flight(d->pool)))
+	if (d->never_inline || !op->single)
 		return false;
 	const struct catalog_module *module = catalog_module(&d->store->catalog, job->module);
 	uint64_t size = module->length ? chain_entry(&d->store->catalog, job->module, module->length - 1)->size : 0;
 	switch (job->kind) {
 	case JOB_RESTORE:
 		return job->stamp.entry == job->target ||
-		    (size <= HERE_BYTES && (job->target == module->length - 1 || job->target <= HERE_DELTAS));
+		       (size <= HERE_BYTES && (job->target == module->length - 1 || job->target <= HERE_DELTAS));
 	case JOB_COMMIT:
 		return module->length && size <= HERE_BYTES;
 	case JOB_PUBLISH:
@@ -145,7 +145,7 @@ static void hand_over(struct dispatch *d, struct op *op, struct job *job)
 	if (!r && !dispatch_pool(d))
 		r = -EAGAIN;
 	if (!r) {
-		*flight = (struct flight) { op, job->module, job->kind };
+		*flight = (struct flight) {op, job->module, job->kind};
 		r = pool_post(d->pool, job, flight, op->fd);
 	}
 	if (!r) {
@@ -171,8 +171,19 @@ static void start_job(struct dispatch *d, struct op *op, struct job *job)
 
 /* ---- operations ------------------------------------------------------------------------------------------------- */
 
+/* Operations that somebody waits for. */
+static bool somebody_waits(const struct dispatch *d)
+{
+	for (const struct op *op = d->ops; op; op = op->next_op)
+		if (!op->kind->background)
+			return true;
+	return false;
+}
+
 static bool has_room(const struct dispatch *d, const struct op *op)
 {
+	if (op->kind->background && !op->cancelled && somebody_waits(d))
+		return false;
 	if (op->limit && op->running >= op->limit)
 		return false;
 	return !d->pool || pool_room(d->pool) > 0;
@@ -231,6 +242,8 @@ bool dispatch_run(struct dispatch *d)
 {
 	bool happened = false, progress;
 	do {
+		if (d->pool)
+			pool_set_urgent(d->pool, somebody_waits(d));
 		progress = d->again;
 		d->again = false;
 		struct op *next;
@@ -278,7 +291,17 @@ bool dispatch_changing(const struct dispatch *d)
 
 bool dispatch_idle(const struct dispatch *d)
 {
-	return !d->ops;
+	return !somebody_waits(d);
+}
+
+void dispatch_background(struct dispatch *d)
+{
+	for (const struct op *op = d->ops; op; op = op->next_op)
+		if (op->kind->background)
+			return;
+	struct op *op = op_tiers_wanted(d->store) ? op_tiers(d->store, true) : NULL;
+	if (op)
+		start(&d->executor, op);
 }
 
 /* ---- the pool --------------------------------------------------------------------------------------------------- */
@@ -316,21 +339,18 @@ int dispatch_open(struct dispatch *d, struct store *store, enum read_method meth
     void (*notice)(void *arg, const char *text))
 {
 	*d = (struct dispatch) {
-		.executor = { start, kick },
-		.store = store,
-		.workers = workers,
-		.epoll = epoll,
-		.own = { .base = &store->base,
-		    .priv = &store->priv,
-		    .catalog = &store->catalog,
-		    .take_fd = no_fd,
-		    .found = no_finding },
-		.setup = { .base = &store->base,
-		    .priv = &store->priv,
-		    .catalog = &store->catalog,
-		    .method = method,
-		    .depth = 64 },
-		.events = { on_done, on_found, notice, d },
+	    .executor = {start, kick},
+	    .store = store,
+	    .workers = workers,
+	    .epoll = epoll,
+	    .own = {.base = &store->base,
+	        .priv = &store->priv,
+	        .catalog = &store->catalog,
+	        .take_fd = no_fd,
+	        .found = no_finding},
+	    .setup =
+	        {.base = &store->base, .priv = &store->priv, .catalog = &store->catalog, .method = method, .depth = 64},
+	    .events = {on_done, on_found, notice, d},
 	};
 	const char *here = getenv("VARVE_INLINE");
 	d->never_inline = here && strcmp(here, "0") == 0;
@@ -341,8 +361,10 @@ int dispatch_open(struct dispatch *d, struct store *store, enum read_method meth
 
 void dispatch_close(struct dispatch *d)
 {
-	if (d->pool)
+	if (d->pool) {
+		pool_set_urgent(d->pool, true);
 		pool_close(d->pool, 1000);
+	}
 	while (d->ops) {
 		struct op *op = d->ops;
 		d->ops = op->next_op;

@@ -49,8 +49,11 @@ bool dispatch_reap(struct dispatch *d);
 /** dispatch_changing() - whether an operation that changes the store is under way. */
 bool dispatch_changing(const struct dispatch *d);
 
-/** dispatch_idle() - whether there is none at all. */
+/** dispatch_idle() - whether there is none that somebody waits for. */
 bool dispatch_idle(const struct dispatch *d);
+
+/** dispatch_background() - start background work, if there is any to do and none under way. */
+void dispatch_background(struct dispatch *d);
 
 /** dispatch_pool() - the pool, started if it has not been. NULL with a sentence. */
 struct pool *dispatch_pool(struct dispatch *d);

@@ -285,3 +285,8 @@ const char *pool_reader_reason(const struct pool *pool)
 {
 	return pool->reader_reason;
 }
+
+void pool_set_urgent(struct pool *pool, bool urgent)
+{
+	ring_set_urgent(&pool->ring, urgent);
+}

@@ -78,6 +78,9 @@ void pool_tick(struct pool *pool);
 bool pool_sleep_begin(struct pool *pool);
 void pool_sleep_end(struct pool *pool);
 
+/** pool_set_urgent() - whether somebody waits for workers: background jobs then give up. */
+void pool_set_urgent(struct pool *pool, bool urgent);
+
 /** pool_resize() - 1 to RING_WORKERS. Surplus workers end after their jobs. */
 int pool_resize(struct pool *pool, unsigned workers);
 unsigned pool_size(const struct pool *pool);

@@ -96,7 +96,7 @@ static int do_begin(struct peer *peer, struct cursor *payload)
 
 static void reply_file(struct peer *peer, int fd, uint64_t size)
 {
-	struct buf out = { 0 };
+	struct buf out = {0};
 	buf_u64(&out, size);
 	peer_reply(peer, &out, fd);
 	buf_free(&out);
@@ -169,7 +169,7 @@ static int do_module(struct peer *peer, struct cursor *payload)
 
 static void reply_commit(struct peer *peer)
 {
-	struct buf out = { 0 };
+	struct buf out = {0};
 	wire_put_id(&out, &peer->commit);
 	peer_reply(peer, &out, -1);
 	buf_free(&out);
@@ -192,6 +192,7 @@ static void committed(void *arg, struct op *op)
 		return;
 	}
 	op_commit_id(op, &peer->commit);
+	peer->coordinator->background_due = true;
 	struct op *persist = store->sync == VARVE_SYNC_COMMIT ? op_persist(store) : NULL;
 	if (persist)
 		start(peer, persist, commit_persisted);
@@ -298,7 +299,8 @@ static void put_sizes(struct peer *peer, struct buf *out)
 static void restored(void *arg, struct op *op)
 {
 	struct peer *peer = op_over(arg);
-	struct buf out = { 0 };
+	struct buf out = {0};
+	peer->coordinator->background_due = true;
 	wire_put_report(&out, op_restore_report(op));
 	put_sizes(peer, &out);
 	reply_result(peer, op, &out, -1);
@@ -323,7 +325,7 @@ static void ask_to_shrink(struct peer *peer, struct op *op)
 {
 	const struct shrink *list;
 	uint32_t count = op_restore_shrinks(op, &list);
-	struct buf out = { 0 };
+	struct buf out = {0};
 	if (!count)
 		return;
 	buf_u32(&out, count);
@@ -349,7 +351,8 @@ static int do_restore(struct peer *peer, struct cursor *payload)
 	if (commit == COMMIT_NONE)
 		r = fail(ENOENT, "there is no commit with this id; see varve log");
 	else if (c->store.session.owner && !has_session(peer) && !dry)
-		r = fail(EBUSY, "process %d has the session of this store; wait for its end", (int)c->store.session.pid);
+		r = fail(
+		    EBUSY, "process %d has the session of this store; wait for its end", (int)c->store.session.pid);
 	else if (workers > c->dispatch.workers)
 		r = dispatch_resize(&c->dispatch, workers);
 	if (!r)
@@ -384,10 +387,26 @@ static int do_persist(struct peer *peer)
 	return 0;
 }
 
+static void optimized(void *arg, struct op *op)
+{
+	struct peer *peer = op_over(arg);
+	reply_result(peer, op, NULL, -1);
+}
+
+static int do_optimize(struct peer *peer)
+{
+	struct op *op = op_tiers(&peer->coordinator->store, false);
+	if (op)
+		start(peer, op, optimized);
+	else
+		refuse(peer, -ENOMEM);
+	return 0;
+}
+
 static void checked_out(void *arg, struct op *op)
 {
 	struct peer *peer = op_over(arg);
-	struct buf out = { 0 };
+	struct buf out = {0};
 	buf_u64(&out, op_checkout_size(op));
 	reply_result(peer, op, &out, -1);
 	buf_free(&out);
@@ -433,7 +452,7 @@ static int do_checkout(struct peer *peer, struct cursor *payload, int *fd)
 static void on_found(void *arg, bool damage, const char *file, const char *problem)
 {
 	struct peer *peer = arg;
-	struct buf out = { 0 };
+	struct buf out = {0};
 	buf_u8(&out, damage);
 	wire_put_string(&out, file);
 	wire_put_string(&out, problem);
@@ -446,7 +465,7 @@ static void verified(void *arg, struct op *op)
 {
 	struct peer *peer = op_over(arg);
 	const struct varve_verify_report *report = op_verify_report(op);
-	struct buf out = { 0 };
+	struct buf out = {0};
 	buf_u64(&out, report->modules);
 	buf_u64(&out, report->files);
 	buf_u64(&out, report->bytes);
@@ -470,13 +489,13 @@ static int do_verify(struct peer *peer)
 
 static bool needs_turn(enum wire_type type)
 {
-	return type != WIRE_CHECKOUT && type != WIRE_VERIFY;
+	return type != WIRE_CHECKOUT && type != WIRE_VERIFY && type != WIRE_OPTIMIZE;
 }
 
 static void reply_hello(struct peer *peer)
 {
 	struct coordinator *c = peer->coordinator;
-	struct buf out = { 0 };
+	struct buf out = {0};
 	buf_u32(&out, WIRE_PROTOCOL);
 	wire_put_string(&out, VARVE_VERSION_STRING);
 	buf_u8(&c->store.notices, 0);
@@ -498,9 +517,10 @@ static int do_hello(struct peer *peer, struct cursor *payload)
 		return 0;
 	}
 	refuse(peer, fail(EPROTONOSUPPORT,
-			 "the library is version %.*s, the store's running coordinator (process %d) version %s: end the programs that "
-			 "have the store open, then open it again",
-			 length < 32 ? (int)length : 32, version, (int)getpid(), VARVE_VERSION_STRING));
+	                 "the library is version %.*s, the store's running coordinator (process %d) version %s: end "
+	                 "the programs that "
+	                 "have the store open, then open it again",
+	                 length < 32 ? (int)length : 32, version, (int)getpid(), VARVE_VERSION_STRING));
 	return 0;
 }
 
@@ -519,7 +539,7 @@ static bool mend_first(struct peer *peer)
 {
 	struct store *store = &peer->coordinator->store;
 	bool needs = peer->request == WIRE_BEGIN || peer->request == WIRE_RESTORE || peer->request == WIRE_PERSIST ||
-	    peer->request == WIRE_CHECKOUT || peer->request == WIRE_VERIFY;
+	             peer->request == WIRE_CHECKOUT || peer->request == WIRE_VERIFY;
 	if (!store->unpublished || !needs || peer->mended || dispatch_changing(&peer->coordinator->dispatch))
 		return false;
 	struct op *op = op_mend(store);
@@ -532,7 +552,8 @@ static bool mend_first(struct peer *peer)
 static int perform(struct peer *peer, struct cursor *payload, int *fd)
 {
 	struct coordinator *c = peer->coordinator;
-	if (c->settling || (needs_turn(peer->request) && peer->request != WIRE_HELLO && dispatch_changing(&c->dispatch)))
+	if (c->settling ||
+	    (needs_turn(peer->request) && peer->request != WIRE_HELLO && dispatch_changing(&c->dispatch)))
 		return -EAGAIN;
 	if (peer->op || mend_first(peer))
 		return -EAGAIN;
@@ -555,6 +576,8 @@ static int perform(struct peer *peer, struct cursor *payload, int *fd)
 		return do_checkout(peer, payload, fd);
 	case WIRE_PERSIST:
 		return do_persist(peer);
+	case WIRE_OPTIMIZE:
+		return do_optimize(peer);
 	case WIRE_VERIFY:
 		return do_verify(peer);
 	default:
@@ -636,7 +659,7 @@ void requests_retry(struct coordinator *c)
 
 static void send_progress(struct peer *peer)
 {
-	struct buf out = { 0 };
+	struct buf out = {0};
 	wire_put_report(&out, op_restore_report(peer->op));
 	peer_send(peer, WIRE_PROGRESS, peer->serial, &out, -1);
 	buf_free(&out);
@@ -654,7 +677,7 @@ int requests_tick(struct coordinator *c)
 			left = peer->deadline_ms - (int64_t)(now / 1000000);
 			if (left <= 0) {
 				refuse(peer, fail(EBUSY, "process %d still has the session of this store",
-						 (int)c->store.session.pid));
+				                 (int)c->store.session.pid));
 				left = -1;
 			}
 		} else if (peer->op && peer->request == WIRE_RESTORE) {

@@ -118,6 +118,10 @@ bool ring_done(struct ring *ring, uint32_t worker, struct ticket ticket, const s
 void ring_set_spin(struct ring *ring, uint64_t spin_ns);
 uint64_t ring_spin(const struct ring *ring);
 
+/** ring_set_urgent() / ring_urgent() - tell workers that somebody waits: background jobs give up. */
+void ring_set_urgent(struct ring *ring, bool urgent);
+bool ring_urgent(const struct ring *ring);
+
 /** ring_retire() / ring_retiring() - ask a worker to end after its job; whether this worker was asked. */
 void ring_retire(struct ring *ring, uint32_t worker, bool retire);
 bool ring_retiring(const struct ring *ring, uint32_t worker);

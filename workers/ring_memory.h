@@ -28,6 +28,7 @@ struct ring_memory {
 	_Alignas(64) _Atomic uint32_t next; /**< hint: the slot to look at first */
 	_Alignas(64) _Atomic uint32_t coordinator_sleeps;
 	_Alignas(64) _Atomic uint64_t spin_ns;
+	_Alignas(64) _Atomic uint32_t urgent;
 	/* one bit for each worker */
 	_Alignas(64) _Atomic uint64_t asleep[RING_WORDS];
 	_Alignas(64) _Atomic uint64_t spinning[RING_WORDS];

@@ -20,6 +20,11 @@ uint64_t ring_spin(const struct ring *ring)
 	return spin_ns < SPIN_MAX_NS ? spin_ns : SPIN_MAX_NS;
 }
 
+bool ring_urgent(const struct ring *ring)
+{
+	return atomic_load_explicit(&ring->memory->urgent, memory_order_relaxed) != 0;
+}
+
 bool ring_retiring(const struct ring *ring, uint32_t worker)
 {
 	return atomic_load(&ring->memory->retiring[worker / 64]) & bit_of(worker);

@@ -82,8 +82,10 @@ static int import_commits(struct import *import)
 	err = varve_persist(import->cli->vm);
 	if (err)
 		return complain_about(err, NULL);
-	if (import->count == recording->count)
+	if (import->count == recording->count) {
+		varve_optimize(import->cli->vm); /* only speed depends on it */
 		return EXIT_DONE;
+	}
 	if (!code)
 		code = complain("interrupted");
 	complain("%s: %zu of %zu commits were made and are kept", recording->path, import->count, recording->count);

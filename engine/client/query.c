@@ -151,6 +151,17 @@ int varve_set_workers(struct varve_vm *vm, unsigned workers)
 	return query_end(&call, r ? r : call_finish(&call, &c));
 }
 
+int varve_optimize(struct varve_vm *vm)
+{
+	struct call call;
+	struct cursor c;
+	int r = query_begin(&call, vm, WIRE_OPTIMIZE, "the background work", false);
+	if (r)
+		return r;
+	r = call_run(&call, &c);
+	return query_end(&call, r ? r : call_finish(&call, &c));
+}
+
 int varve_persist(struct varve_vm *vm)
 {
 	struct call call;
