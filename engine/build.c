@@ -172,6 +172,8 @@ static int each_step(struct job_context *context, struct job *job, const struct 
 			int r = request->result ? read_again(context, job, step, &places[j], request) : 0;
 			if (!r)
 				r = parse(context, job, step, &places[j], request);
+			if (r && !step->tier && delta_elsewhere(context, job->module, step->to))
+				r = 0;
 			if (!r)
 				r = image ? apply(context, &places[j], image, seen, arg) : seen(arg, context);
 			if (!r && check)

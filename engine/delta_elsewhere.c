@@ -7,12 +7,17 @@
  */
 #include "image.h"
 
+#include <errno.h>
+#include <stdio.h>
+
 bool delta_elsewhere(struct job_context *context, uint32_t module, uint32_t index)
 {
 	static const char *const suffixes[] = {"delta", "next"};
 	struct job_scratch *s = context->scratch;
 	const struct varve_id *id = &catalog_module(context->catalog, module)->id;
 	const struct chain_entry *entry = chain_entry(context->catalog, module, index);
+	char before[ERR_TEXT];
+	snprintf(before, sizeof(before), "%s", err_text());
 	for (int i = 0; i < 3; i++) {
 		struct place place = {.dir = i < 2 ? context->priv : context->base};
 		if (i < 2)
@@ -25,5 +30,7 @@ bool delta_elsewhere(struct job_context *context, uint32_t module, uint32_t inde
 		    hash_equal(&s->delta.hash, &entry->hash))
 			return true;
 	}
+	/* What is wrong at its place matters more than what these have. */
+	fail_with(EBADMSG, before);
 	return false;
 }

@@ -132,7 +132,7 @@ void hash_window(const uint8_t *data, uint64_t from, uint64_t size, bool hole, u
 bool file_is_hole(int fd, uint64_t from, uint64_t size);
 
 /** delta_elsewhere() - look for the delta of entry @index beside its place; it is in scratch->delta then, its bytes in
- * scratch->out. After a failure the sentence of the last error may be another one. */
+ * scratch->out. The sentence of the last error stays. */
 bool delta_elsewhere(struct job_context *context, uint32_t module, uint32_t index);
 
 /** job_delta_matches() - whether @place holds the delta that leads to @entry (its header says so and it is whole). */

@@ -100,7 +100,9 @@ static int sweep_one(void *arg, const char *name)
 	struct store *store = arg;
 	struct varve_id id;
 	char text[VARVE_ID_TEXT + 1];
-	const char *dot = strchr(name, '.');
+	const char *dot = strchr(name, '.'), *end = strrchr(name, '.');
+	if (end && strcmp(end, FILE_TEMPORARY) == 0)
+		file_unlink(&store->priv, name);
 	if (!dot || dot - name != VARVE_ID_TEXT)
 		return 0;
 	memcpy(text, name, VARVE_ID_TEXT);

@@ -281,8 +281,8 @@ void life_check(struct life *life, const char *what)
 {
 	struct varve_vm *vm;
 	int r = varve_vm_open(store_path(""), NULL, &vm);
-	cr_assert(r == 0, "%s: the store can not be opened: %d, %s (before that %d calls failed, the last with %d, %s)", what,
-	    r, varve_last_error(), life->failed, life->last_error, life->last_text);
+	cr_assert(r == 0, "%s: the store can not be opened: %d, %s (before that %d calls failed, the last with %d, %s)",
+	    what, r, varve_last_error(), life->failed, life->last_error, life->last_text);
 	struct varve_log *log = look(vm);
 	check_log(life, log, what);
 	check_backing(log, what);

@@ -84,25 +84,24 @@ void *file_get(const char *name, size_t *size)
 const char *store_is_clean(void)
 {
 	static char wrong[512];
-	static const char *const fine[] = {"lock", "session", "stamps", "journal", "clean"};
-	bool clean = false;
+	static const char *const passing[] = {".tmp", ".new", ".next", ".repair", ".old", "socket"};
 	DIR *dir = opendir(store_path(".varve"));
-	wrong[0] = 0;
 	if (!dir)
 		return "there is no .varve";
+	snprintf(wrong, sizeof(wrong), "there is no mark of an orderly end");
+	bool clean = false, left = false;
 	for (struct dirent *entry; (entry = readdir(dir));) {
-		const char *dot = strrchr(entry->d_name, '.');
-		bool known = entry->d_name[0] == '.' || (dot && (!strcmp(dot, ".delta") || !strcmp(dot, ".last")));
-		for (size_t i = 0; i < sizeof(fine) / sizeof(*fine); i++)
-			known |= strcmp(entry->d_name, fine[i]) == 0;
 		clean |= strcmp(entry->d_name, "clean") == 0;
-		if (!known)
+		for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++) {
+			size_t length = strlen(entry->d_name), suffix = strlen(passing[i]);
+			if (length < suffix || strcmp(entry->d_name + length - suffix, passing[i]) != 0)
+				continue;
 			snprintf(wrong, sizeof(wrong), ".varve/%s was left behind", entry->d_name);
+			left = true;
+		}
 	}
 	closedir(dir);
-	if (!clean && !wrong[0])
-		return "there is no mark of an orderly end";
-	return wrong[0] ? wrong : NULL;
+	return clean && !left ? NULL : wrong;
 }
 
 /* ---- faults ----------------------------------------------------------------------------------------------------- */

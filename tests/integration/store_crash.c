@@ -65,3 +65,51 @@ Test(crash, an_error_at_any_place_in_a_worker_costs_one_call_and_no_commit)
 {
 	run(&(struct sweep) {"worker", "*", "EIO", "0", 17, 3});
 }
+
+/* The same with a file that can not be written: the names of these places are those that write. */
+Test(crash, a_full_disk_at_any_write_costs_calls_and_no_commit)
+{
+	run(&(struct sweep) {"coordinator", "write.*", "ENOSPC", "1", 7, 3});
+	run(&(struct sweep) {"worker", "write.*", "ENOSPC", "0", 7, 3});
+}
+
+/* Where the order of things matters most, every passage. */
+Test(crash, an_error_between_any_two_steps_of_a_commit_or_a_restore_is_survived)
+{
+	static const char *const places[] = {
+	    "commit.*", "publish.*", "restore.*", "journal.*", "persist.*", "file.rename"};
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		run(&(struct sweep) {"coordinator", places[i], "EIO", "1", 1, 3});
+		if (places[i][0] != 'j' && strncmp(places[i], "pe", 2) != 0)
+			run(&(struct sweep) {"worker", places[i], "EIO", "0", 3, 3});
+	}
+}
+
+/* ---- deaths ----------------------------------------------------------------------------------------------------- */
+
+/* Jobs are idempotent: another worker does the job, and nobody notices. */
+Test(crash, a_worker_that_is_killed_anywhere_costs_no_call)
+{
+	run(&(struct sweep) {"worker", "*", "kill", "0", 19, 0});
+}
+
+Test(crash, a_worker_that_is_killed_between_two_steps_costs_no_call)
+{
+	static const char *const places[] = {"commit.*", "publish.*", "restore.*", "worker.*"};
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		run(&(struct sweep) {"worker", places[i], "kill", "0", 3, 0});
+}
+
+/* One call ends with -ECONNRESET, and if it was part of a session, that is abandoned. */
+Test(crash, a_coordinator_that_is_killed_anywhere_loses_no_commit)
+{
+	run(&(struct sweep) {"coordinator", "*", "kill", "1", 19, 2});
+}
+
+Test(crash, a_coordinator_that_is_killed_between_two_steps_loses_no_commit)
+{
+	static const char *const places[] = {
+	    "commit.*", "publish.*", "restore.*", "journal.*", "persist.*", "file.rename"};
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		run(&(struct sweep) {"coordinator", places[i], "kill", "1", 1, 2});
+}
