@@ -199,7 +199,7 @@ static void place_bury(struct pool *pool, uint32_t index, int status)
 	bool retired = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	if (index < pool->size && !retired) {
 		place->restarts++;
-		pool_notice(pool, "worker %u (process %d) ended %s%s%s%s", index + 1, (int)pid, cause,
+		pool_notice(pool, "worker %u (process %d) ended %s%s%s%s", index, (int)pid, cause,
 		    served ? "" : " before it could start", served || !pool->start_problem[0] ? "" : ": ",
 		    served ? "" : pool->start_problem);
 	}
@@ -251,7 +251,7 @@ void supervise(struct pool *pool)
 		pool->allowance--;
 		if (place_start(pool, i) < 0) {
 			snprintf(pool->start_problem, sizeof(pool->start_problem), "%s", err_text());
-			pool_notice(pool, "worker %u could not be started: %s", i + 1, pool->start_problem);
+			pool_notice(pool, "worker %u could not be started: %s", i, pool->start_problem);
 			/* What is missing is missing for all: pool_tick() tries again. */
 			break;
 		}

@@ -198,7 +198,7 @@ static int shed(const struct worker_start *start)
 	if (getppid() != start->parent)
 		_exit(0);
 	/* 15 characters are all that fit. */
-	snprintf(name, sizeof(name), start->index < 99 ? "varve-worker-%u" : "varve-work-%u", start->index + 1);
+	snprintf(name, sizeof(name), start->index < 100 ? "varve-worker-%u" : "varve-work-%u", start->index);
 	prctl(PR_SET_NAME, name);
 	shed_signals();
 	fault_role("worker");

@@ -53,7 +53,7 @@ Test(pool, an_idle_worker_that_is_killed_is_replaced)
 		turn();
 	cr_assert_eq(after[0].pid, before[0].pid);
 	cr_assert_eq(after[1].restarts, 1);
-	cr_assert(strstr(all_notices, "worker 2 (process ") && strstr(all_notices, "signal 9"), "%s", all_notices);
+	cr_assert(strstr(all_notices, "worker 1 (process ") && strstr(all_notices, "signal 9"), "%s", all_notices);
 	wait_until_serving(2);
 	post(1, ANSWER);
 	wait_for_ends(1);

@@ -233,7 +233,7 @@ Test(process, a_worker_can_be_told_from_others_by_its_name)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	cr_assert_gt(read(fd, name, sizeof(name) - 1), 0);
 	close(fd);
-	cr_assert_str_eq(name, "varve-worker-2\n");
+	cr_assert_str_eq(name, "varve-worker-1\n");
 }
 
 /** forbid() - two system calls are unknown from now on, as in an old kernel or a strict container. */
