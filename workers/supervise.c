@@ -317,7 +317,7 @@ static void kill_hung(struct pool *pool, uint64_t worth)
 		place->beat = beat;
 		if (place->still_ns >= pool->hang_ns) {
 			pool_notice(pool, "worker %u (process %d) has shown no sign of life for %.3g s: it is killed",
-			    i + 1, (int)place->pid, (double)place->still_ns / 1e9);
+			    i, (int)place->pid, (double)place->still_ns / 1e9);
 			kill(place->pid, SIGKILL);
 			place->still_ns = 0;
 		} else if (stuck && !works) {
