@@ -208,6 +208,8 @@ static int walk(
 	struct place base;
 	place_base(context, job->module, &base);
 	int r = image_load(context, &base, entry->size, image);
+	if (r == -ENOENT)
+		r = damaged(&base, "the file is missing");
 	if (!r && check)
 		r = image_verify(context, image, entry, &base);
 	if (!r)

@@ -117,15 +117,15 @@ static int ensure_pending(struct job_context *context, uint32_t module, uint32_t
 /* Step 1, for entry @index, which is the newest but one. */
 static int publish_delta(struct job_context *context, uint32_t module, uint32_t index, const struct names *names)
 {
-	struct place published;
+	struct place pending = {.dir = context->priv}, published;
+	snprintf(pending.name, sizeof(pending.name), "%s", names->delta);
 	published_delta(context, module, index, &published);
-	struct stat st;
-	int r = file_stat(context->priv, names->delta, &st);
-	if (!r)
-		return file_rename(context->priv, names->delta, published.dir, published.name);
+	/* The whole image goes next. This is the last time that a damaged delta can be made again. */
+	if (delta_matches(context, &pending, chain_entry(context->catalog, module, index)))
+		return file_rename(pending.dir, pending.name, published.dir, published.name);
 	if (file_exists(published.dir, published.name))
 		return 0;
-	r = ensure_pending(context, module, index, names);
+	int r = ensure_pending(context, module, index, names);
 	return r ? r : file_rename(context->priv, names->delta, published.dir, published.name);
 }
 

@@ -175,8 +175,8 @@ void session_undeploy(struct store *store)
 		if (s->modules[i].basis != CHAIN_NONE || s->modules[i].before != CHAIN_NONE)
 			continue;
 		name_backing(name, &s->modules[i].id);
-		file_unlink(&store->base, name);
-		make_mark(store, &s->modules[i].id, false);
+		if (file_unlink(&store->base, name) || make_mark(store, &s->modules[i].id, false))
+			store->unmended = true;
 	}
 }
 
@@ -184,8 +184,9 @@ void session_deployed(struct store *store)
 {
 	struct session *s = &store->session;
 	for (uint32_t i = 0; i < s->count; i++)
-		if (s->modules[i].basis == CHAIN_NONE && s->modules[i].before == CHAIN_NONE)
-			make_mark(store, &s->modules[i].id, false);
+		if (s->modules[i].basis == CHAIN_NONE && s->modules[i].before == CHAIN_NONE &&
+		    make_mark(store, &s->modules[i].id, false))
+			store->unmended = true;
 }
 
 /* ---- instantiate ------------------------------------------------------------------------------------------------ */

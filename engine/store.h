@@ -53,7 +53,7 @@ struct store {
 	bool unsettled; /**< backing files without a stamp may be anywhere; they are to be brought to the current commit */
 	bool publishing; /**< a commit has been decided whose files are not all in sight yet: nobody reads files now */
 	bool unpublished; /**< publishing failed: op_mend() before modules' files are used */
-	bool unmended; /**< what a crash left could not be mended: the next coordinator tries again */
+	bool unmended; /**< something could not be mended or tidied up: the next coordinator tries again */
 	enum varve_sync sync;
 	struct catalog catalog;
 	struct history history;
