@@ -48,6 +48,9 @@ static int load_commits(struct journal *j, struct buf *b, struct buf *notices)
 	uint64_t good = 0;
 	if (!r)
 		r = history_load(j->history, b->data, b->size, &good);
+	if (r == -ENODATA)
+		return fail(EBADMSG, "%s: it is cut off before offset %zu, in its first record; restore it from a backup",
+		    COMMITS, b->size);
 	if (r) {
 		err_prefix("%s: ", COMMITS);
 		return r;
@@ -75,14 +78,15 @@ static int load_journal(struct journal *j, struct buf *b, struct buf *notices)
 {
 	buf_clear(b);
 	int r = j->priv->fd < 0 ? -ENOENT : file_load(j->priv, JOURNAL, LOAD_MAX, b);
-	if (r == -ENOENT || (!r && b->size == 0))
-		return 0;
 	if (r)
-		return r;
+		return r == -ENOENT ? 0 : r;
 	uint64_t good = 0, before = j->history->sequence;
 	r = history_load(j->history, b->data, b->size, &good);
-	if (r == -ENODATA) /* cut off while it was made: it holds nothing */
+	if (!b->size || r == -ENODATA) {
+		notice(notices, ".varve/%s was cut off by a crash of the machine: commits that were not persisted are not there",
+		    JOURNAL);
 		return j->read_only ? 0 : file_unlink(j->priv, JOURNAL);
+	}
 	if (r == -ESTALE || r == -EBADMSG)
 		return put_aside(j, notices, err_text());
 	if (r)
@@ -96,7 +100,11 @@ static int load_journal(struct journal *j, struct buf *b, struct buf *notices)
 	j->journal_size = good;
 	/* A crash after `commits` was written, and before the journal was emptied. */
 	j->repeats = good > j->head_size && get_le64(b->data + j->head_size + 8) <= before;
-	return good == b->size || j->read_only ? 0 : cut(j->priv, JOURNAL, good);
+	if (good == b->size)
+		return 0;
+	notice(notices, ".varve/%s: the last %llu bytes, of a commit that was not written to its end, were cut off", JOURNAL,
+	    (unsigned long long)(b->size - good));
+	return j->read_only ? 0 : cut(j->priv, JOURNAL, good);
 }
 
 int journal_open(struct journal *j, const struct dir *base, const struct dir *priv, struct history *history,
