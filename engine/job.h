@@ -40,6 +40,7 @@ struct stamp {
 
 enum {
 	JOB_DRY = 1u << 0, /**< restore: find out what would be written, write nothing */
+	JOB_PATIENT = 1u << 2, /**< tiers: somebody waits for just this, do not give up for others */
 	JOB_SYNC = 1u << 1, /**< commit, publish: sync what is written; sync files: the whole file system at once */
 };
 

@@ -30,8 +30,8 @@ static int keep_old(void *arg, struct job_context *context)
 	struct job_scratch *s = context->scratch;
 	size_t cursor = 0;
 	uint64_t next = 0, page, pages;
-	(void)arg;
-	if (context->urgent && context->urgent(context->arg))
+	const struct job *job = arg;
+	if (!(job->flags & JOB_PATIENT) && context->urgent && context->urgent(context->arg))
 		return fail(EINTR, "somebody waits for the worker");
 	while ((pages = runs_next_pages(&s->delta.runs, &cursor, &next, &page)))
 		for (uint64_t p = page; p < page + pages && p < pages_of(s->old.size); p++) {
@@ -128,7 +128,7 @@ static int advance(struct job_context *context, struct job *job, uint32_t from, 
 	if (!r)
 		r = plan_forward(context, job->module, from, to, true, s->steps);
 	if (!r)
-		r = steps_run(context, job, s->steps, &s->image, false, keep_old, NULL);
+		r = steps_run(context, job, s->steps, &s->image, false, keep_old, job);
 	s->old.size = size;
 	return r;
 }

@@ -47,6 +47,7 @@ static enum op_step next(struct op *op, struct job *job)
 		op_job(store, job, JOB_TIERS, m, catalog_module(&store->catalog, m)->length - 1);
 		job->tiers_to = work.tiers_to;
 		job->undo_to = work.undo_to;
+		job->flags = op->kind->background ? 0 : JOB_PATIENT;
 		work.busy = true;
 		if (store_set_work(store, m, work))
 			return OP_END;

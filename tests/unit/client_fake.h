@@ -60,7 +60,7 @@ struct fake {
 	size_t log_rows;
 
 	/* what has happened */
-	atomic_uint seen[WIRE_SHRUNK + 1];
+	atomic_uint seen[WIRE_OPTIMIZE + 1];
 	atomic_bool mapped_at_abandon;
 	_Atomic uint64_t mapped_at_cut; /**< bytes of backing files, after SHRUNK */
 };
