@@ -81,14 +81,21 @@ int store_lock(struct store *store, const char *path, bool create)
 		return r;
 	if (!create && !holds_a_store(store))
 		return fail(ENOENT, "%s holds no store", path);
-	r = dir_make(&store->priv, store->base.fd, PRIVATE, PRIVATE "/");
+	r = faccessat(store->base.fd, ".", W_OK, AT_EACCESS) < 0 ? -errno : 0;
+	if (!r)
+		r = dir_make(&store->priv, store->base.fd, PRIVATE, PRIVATE "/");
+	else
+		fail_sys(-r, "the directory %s can not be written", path);
+	if (!r)
+		r = take_lock(store);
 	if (r != -EROFS && r != -EACCES)
-		return r ? r : take_lock(store);
+		return r;
 	/* What is there can still be read. */
 	store->read_only = true;
 	if (!holds_a_store(store))
 		return r;
-	dir_open(&store->priv, store->base.fd, PRIVATE, PRIVATE "/");
+	if (store->priv.fd < 0)
+		dir_open(&store->priv, store->base.fd, PRIVATE, PRIVATE "/");
 	return 0;
 }
 

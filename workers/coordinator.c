@@ -273,6 +273,7 @@ static int open_signals(struct coordinator *c)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* the write that is over the limit of file sizes says so, too */
 	c->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return c->signals < 0 ? fail_sys(errno, "signalfd") : watch(c, c->signals, &c->signals);
 }

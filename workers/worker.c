@@ -175,7 +175,7 @@ static void shed_descriptors(const struct worker_start *start)
 
 static void shed_signals(void)
 {
-	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
 	struct sigaction action = {.sa_handler = SIG_DFL};
 	sigset_t none;
 

