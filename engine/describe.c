@@ -18,15 +18,15 @@ static void describe_entry(const struct store *store, uint32_t module, uint32_t 
 {
 	const struct catalog_module *m = catalog_module(&store->catalog, module);
 	const struct chain_entry *entry = chain_entry(&store->catalog, module, index);
-	*info = (struct varve_module_info) { .module = m->id, .commit = entry->id, .size = entry->size };
+	*info = (struct varve_module_info) {.module = m->id, .commit = entry->id, .size = entry->size};
 	info->kind = index == 0 ? VARVE_KIND_BASE : index == m->length - 1 ? VARVE_KIND_LAST : VARVE_KIND_DELTA;
 	info->ordinal = info->kind == VARVE_KIND_DELTA ? entry->ordinal : 0;
 	info->stored_bytes = info->kind == VARVE_KIND_DELTA ? entry->delta_bytes : entry->size;
 }
 
 /* The modules that commit @index changed, or (@table) all. Returns how many are in @list. */
-static size_t describe_standings(const struct store *store, uint32_t index, uint32_t *table,
-    struct varve_module_info *list)
+static size_t describe_standings(
+    const struct store *store, uint32_t index, uint32_t *table, struct varve_module_info *list)
 {
 	const struct commit *commit = &store->history.commits[index];
 	size_t count = 0;
@@ -57,13 +57,13 @@ int describe_log(const struct store *store, uint32_t first, uint32_t count, bool
 	for (uint32_t i = first; i < first + count; i++) {
 		const struct commit *commit = &store->history.commits[i];
 		struct varve_commit_info info = {
-			.index = i,
-			.commit = commit->id,
-			.parent_index = commit->parent == COMMIT_NONE ? VARVE_NONE : commit->parent,
-			.label = commit->label ? commit->label : "",
-			.time = commit->time,
-			.current = i == store->history.current,
-			.modules = list,
+		    .index = i,
+		    .commit = commit->id,
+		    .parent_index = commit->parent == COMMIT_NONE ? VARVE_NONE : commit->parent,
+		    .label = commit->label ? commit->label : "",
+		    .time = commit->time,
+		    .current = i == store->history.current,
+		    .modules = list,
 		};
 		if (commit->parent != COMMIT_NONE)
 			info.parent = store->history.commits[commit->parent].id;
@@ -77,7 +77,7 @@ int describe_log(const struct store *store, uint32_t first, uint32_t count, bool
 
 static uint64_t private_bytes(const struct store *store, const struct varve_id *id)
 {
-	static const char *const suffixes[] = { "delta", "next", "last" };
+	static const char *const suffixes[] = {"delta", "next", "last"};
 	uint64_t sum = 0;
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
 		char name[NAME_MAX_SIZE];
@@ -107,8 +107,8 @@ int describe_modules(const struct store *store, struct varve_module_stat **list,
 		stat->base_bytes = chain_entry(&store->catalog, m, 0)->size;
 		for (uint32_t i = 1; i + 1 < module->length; i++)
 			stat->deltas_bytes += chain_entry(&store->catalog, m, i)->delta_bytes;
-		bool hidden = module->length > 1 &&
-		    id_equal(&chain_entry(&store->catalog, m, module->length - 1)->id, &chain_entry(&store->catalog, m, 0)->id);
+		bool hidden = module->length > 1 && id_equal(&chain_entry(&store->catalog, m, module->length - 1)->id,
+		                                        &chain_entry(&store->catalog, m, 0)->id);
 		stat->last_bytes = module->length > 1 && !hidden ? stat->size : 0;
 		stat->private_bytes = private_bytes(store, &module->id);
 		(*count)++;

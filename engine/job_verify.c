@@ -168,7 +168,7 @@ static void check_last(struct check *c, uint32_t last)
 /* The backing file, if it is known to hold a commit and has not been touched since. */
 static void check_backing(struct check *c)
 {
-	struct place place = { .dir = c->context->base };
+	struct place place = {.dir = c->context->base};
 	name_backing(place.name, &catalog_module(c->context->catalog, c->job->module)->id);
 	if (c->job->stamp.entry == CHAIN_NONE)
 		return;
@@ -194,7 +194,7 @@ static void check_backing(struct check *c)
 
 int job_verify(struct job_context *context, struct job *job)
 {
-	struct check c = { .context = context, .job = job };
+	struct check c = {.context = context, .job = job};
 	uint32_t length = catalog_module(context->catalog, job->module)->length;
 	if (!length)
 		return 0;

@@ -49,8 +49,9 @@ static int load_commits(struct journal *j, struct buf *b, struct buf *notices)
 	if (!r)
 		r = history_load(j->history, b->data, b->size, &good);
 	if (r == -ENODATA)
-		return fail(EBADMSG, "%s: it is cut off before offset %zu, in its first record; restore it from a backup",
-		    COMMITS, b->size);
+		return fail(EBADMSG,
+		    "%s: it is cut off before offset %zu, in its first record; restore it from a backup", COMMITS,
+		    b->size);
 	if (r) {
 		err_prefix("%s: ", COMMITS);
 		return r;
@@ -68,8 +69,9 @@ static int load_commits(struct journal *j, struct buf *b, struct buf *notices)
 /* A journal that does not fit `commits` is put aside: somebody has brought back an older or another `commits`. */
 static int put_aside(struct journal *j, struct buf *notices, const char *why)
 {
-	notice(notices, ".varve/%s does not fit %s (%s): commits that were not persisted are not there; it was kept as "
-			".varve/%s.old",
+	notice(notices,
+	    ".varve/%s does not fit %s (%s): commits that were not persisted are not there; it was kept as "
+	    ".varve/%s.old",
 	    JOURNAL, COMMITS, why, JOURNAL);
 	return j->read_only ? 0 : file_rename(j->priv, JOURNAL, j->priv, JOURNAL ".old");
 }
@@ -83,7 +85,8 @@ static int load_journal(struct journal *j, struct buf *b, struct buf *notices)
 	uint64_t good = 0, before = j->history->sequence;
 	r = history_load(j->history, b->data, b->size, &good);
 	if (!b->size || r == -ENODATA) {
-		notice(notices, ".varve/%s was cut off by a crash of the machine: commits that were not persisted are not there",
+		notice(notices,
+		    ".varve/%s was cut off by a crash of the machine: commits that were not persisted are not there",
 		    JOURNAL);
 		return j->read_only ? 0 : file_unlink(j->priv, JOURNAL);
 	}
@@ -91,7 +94,7 @@ static int load_journal(struct journal *j, struct buf *b, struct buf *notices)
 		return put_aside(j, notices, err_text());
 	if (r)
 		return r;
-	struct buf head = { 0 };
+	struct buf head = {0};
 	history_begin_file(j->history, 0, &head);
 	j->head_size = head.size;
 	buf_free(&head);
@@ -102,16 +105,16 @@ static int load_journal(struct journal *j, struct buf *b, struct buf *notices)
 	j->repeats = good > j->head_size && get_le64(b->data + j->head_size + 8) <= before;
 	if (good == b->size)
 		return 0;
-	notice(notices, ".varve/%s: the last %llu bytes, of a commit that was not written to its end, were cut off", JOURNAL,
-	    (unsigned long long)(b->size - good));
+	notice(notices, ".varve/%s: the last %llu bytes, of a commit that was not written to its end, were cut off",
+	    JOURNAL, (unsigned long long)(b->size - good));
 	return j->read_only ? 0 : cut(j->priv, JOURNAL, good);
 }
 
 int journal_open(struct journal *j, const struct dir *base, const struct dir *priv, struct history *history,
     bool read_only, struct buf *notices)
 {
-	*j = (struct journal) { .base = base, .priv = priv, .history = history, .read_only = read_only };
-	struct buf b = { 0 };
+	*j = (struct journal) {.base = base, .priv = priv, .history = history, .read_only = read_only};
+	struct buf b = {0};
 	int r = load_commits(j, &b, notices);
 	if (!r)
 		r = load_journal(j, &b, notices);
@@ -124,7 +127,9 @@ static int append(const struct dir *dir, const char *name, const void *data, siz
 {
 	int fd = file_open(dir, name, O_RDWR);
 	if (fd < 0)
-		return fd == -ENOENT ? fail(ENOENT, "%s%s: the file has gone while the store was open", dir->label, name) : fd;
+		return fd == -ENOENT
+		           ? fail(ENOENT, "%s%s: the file has gone while the store was open", dir->label, name)
+		           : fd;
 	int r = file_write_at(fd, data, size, offset, dir, name);
 	if (!r && sync)
 		r = file_sync(fd, dir, name);
@@ -136,10 +141,10 @@ static int append(const struct dir *dir, const char *name, const void *data, siz
 
 static int start_journal(struct journal *j, uint64_t sequence)
 {
-	struct buf head = { 0 };
+	struct buf head = {0};
 	history_begin_file(j->history, sequence, &head);
 	int r = head.bad ? fail_sys(ENOMEM, "memory for a record")
-			 : file_publish(j->priv, j->priv, JOURNAL, head.data, head.size, false);
+	                 : file_publish(j->priv, j->priv, JOURNAL, head.data, head.size, false);
 	if (!r) {
 		j->journal_size = j->head_size = head.size;
 		j->repeats = false;
@@ -153,7 +158,8 @@ int journal_append(struct journal *j, const struct buf *records, bool moves)
 	if (records->bad)
 		return fail_sys(ENOMEM, "memory for a record");
 	if (j->read_only)
-		return fail(EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
+		return fail(
+		    EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
 	int r = fault_at("journal.append");
 	if (r)
 		return fail_sys(-r, ".varve/%s", JOURNAL);
@@ -185,7 +191,7 @@ bool journal_unpersisted(const struct journal *j)
 
 static int rewrite(struct journal *j, bool sync)
 {
-	struct buf b = { 0 };
+	struct buf b = {0};
 	int r = history_dump(j->history, &b);
 	if (!r && b.bad)
 		r = fail_sys(ENOMEM, "memory for the history");
@@ -202,7 +208,7 @@ static int rewrite(struct journal *j, bool sync)
 
 static int move_journal(struct journal *j, bool sync)
 {
-	struct buf b = { 0 };
+	struct buf b = {0};
 	int r = file_load(j->priv, JOURNAL, LOAD_MAX, &b);
 	if (r == -ENOENT || (!r && b.size != j->journal_size)) {
 		/* Somebody has removed it. All that it held is in memory, too. */
@@ -210,7 +216,8 @@ static int move_journal(struct journal *j, bool sync)
 		return rewrite(j, sync);
 	}
 	if (!r)
-		r = append(j->base, COMMITS, b.data + j->head_size, b.size - (size_t)j->head_size, j->commits_size, sync);
+		r = append(
+		    j->base, COMMITS, b.data + j->head_size, b.size - (size_t)j->head_size, j->commits_size, sync);
 	if (!r)
 		j->commits_size += b.size - j->head_size;
 	buf_free(&b);
@@ -236,7 +243,8 @@ static int write_commits(struct journal *j, bool sync)
 int journal_persist(struct journal *j, bool sync)
 {
 	if (j->read_only)
-		return fail(EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
+		return fail(
+		    EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
 	if (j->persisted_once && !journal_unpersisted(j) && !j->unsynced)
 		return 0;
 	int r = write_commits(j, sync);

@@ -52,7 +52,7 @@ static int part_order(const void *a, const void *b)
 
 static struct part *part_of(struct op_commit *c, uint32_t module)
 {
-	struct part key = { .module = module };
+	struct part key = {.module = module};
 	return bsearch(&key, c->parts, c->count, sizeof(*c->parts), part_order);
 }
 
@@ -60,8 +60,9 @@ static struct part *part_of(struct op_commit *c, uint32_t module)
 
 static uint32_t standing_now(const struct store *store, uint32_t module)
 {
-	return store->history.current == COMMIT_NONE ? CHAIN_NONE
-						     : history_standing(&store->history, store->history.current, module);
+	return store->history.current == COMMIT_NONE
+	           ? CHAIN_NONE
+	           : history_standing(&store->history, store->history.current, module);
 }
 
 /* The id made of where all modules will stand. The new entries are in their chains while it is made. */
@@ -105,17 +106,17 @@ static int add(struct op_commit *c, struct fresh_entry *fresh, struct standing *
 		if (!p->unchanged) {
 			p->entry = catalog_module(&store->catalog, p->module)->length;
 			p->fresh.ordinal = chain_ordinal(&store->catalog, p->module, &p->fresh.id);
-			fresh[fresh_count++] = (struct fresh_entry) { p->module, p->fresh };
+			fresh[fresh_count++] = (struct fresh_entry) {p->module, p->fresh};
 		} else if (p->entry == standing_now(store, p->module)) {
 			continue;
 		}
-		changes[changes_count++] = (struct standing) { p->module, p->entry };
+		changes[changes_count++] = (struct standing) {p->module, p->entry};
 	}
 	int r = c->has_id ? 0 : default_id(c, fresh, fresh_count);
 	if (r)
 		return r;
-	int64_t index = history_add_commit(&store->history, &c->id, c->label, now(), fresh, fresh_count, changes,
-	    changes_count, &c->records);
+	int64_t index = history_add_commit(
+	    &store->history, &c->id, c->label, now(), fresh, fresh_count, changes, changes_count, &c->records);
 	if (index < 0)
 		return (int)index;
 	r = journal_append(&store->journal, &c->records, false);
@@ -253,7 +254,7 @@ static void commit_free(struct op *op)
 	buf_free(&c->records);
 }
 
-static const struct op_kind commit_kind = { "commit", true, false, next, done, commit_free };
+static const struct op_kind commit_kind = {"commit", true, false, next, done, commit_free};
 
 /* ---- starting --------------------------------------------------------------------------------------------------- */
 
@@ -294,8 +295,8 @@ static int set_parts(struct op_commit *c)
 	return 0;
 }
 
-struct op *op_commit(struct store *store, const struct varve_id *id, const char *label, const struct varve_module_id *ids,
-    uint32_t ids_count)
+struct op *op_commit(struct store *store, const struct varve_id *id, const char *label,
+    const struct varve_module_id *ids, uint32_t ids_count)
 {
 	struct op_commit *c = op_new(store, &commit_kind, sizeof(*c));
 	if (!c)

@@ -71,7 +71,7 @@ static void done(struct op *op, const struct job *job)
 	op_fail_job(op, job);
 }
 
-static const struct op_kind persist_kind = { "persist", true, false, next, done, NULL };
+static const struct op_kind persist_kind = {"persist", true, false, next, done, NULL};
 
 struct op *op_persist(struct store *store)
 {

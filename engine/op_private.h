@@ -27,7 +27,7 @@ static inline void *op_new(struct store *store, const struct op_kind *kind, size
 /** op_job() - a job of @kind for @module. */
 static inline void op_job(struct store *store, struct job *job, enum job_kind kind, uint32_t module, uint32_t target)
 {
-	*job = (struct job) { .kind = kind, .module = module, .target = target, .basis = CHAIN_NONE };
+	*job = (struct job) {.kind = kind, .module = module, .target = target, .basis = CHAIN_NONE};
 	job->stamp = store_stamp(store, module);
 }
 

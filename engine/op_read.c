@@ -36,7 +36,7 @@ static void checkout_done(struct op *op, const struct job *job)
 	op->store->checkouts += !job->result;
 }
 
-static const struct op_kind checkout_kind = { "checkout", false, false, checkout_next, checkout_done, NULL };
+static const struct op_kind checkout_kind = {"checkout", false, false, checkout_next, checkout_done, NULL};
 
 struct op *op_checkout(struct store *store, uint32_t module, uint32_t entry, int fd)
 {
@@ -120,8 +120,9 @@ static int look_at(void *arg, const char *name)
 	uint64_t hash = hash64(name, strlen(name));
 	if (!bsearch(&hash, v->known, v->known_count, sizeof(hash), by_value))
 		op_verify_found(&v->op, false, name,
-		    name_parse(name, NULL, NULL, NULL) == NAME_OTHER ? "this file is not the store's"
-								     : "no commit refers to this file; it can be removed");
+		    name_parse(name, NULL, NULL, NULL) == NAME_OTHER
+		        ? "this file is not the store's"
+		        : "no commit refers to this file; it can be removed");
 	return 0;
 }
 
@@ -129,7 +130,7 @@ static int look_at(void *arg, const char *name)
 static void check_commits(struct op_verify *v)
 {
 	struct store *store = v->op.store;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	struct catalog catalog;
 	struct history history;
 	uint64_t good = 0;
@@ -192,10 +193,10 @@ static void verify_free(struct op *op)
 	free(((struct op_verify *)op)->known);
 }
 
-static const struct op_kind verify_kind = { "verify", false, false, verify_next, verify_done, verify_free };
+static const struct op_kind verify_kind = {"verify", false, false, verify_next, verify_done, verify_free};
 
-struct op *op_verify(struct store *store,
-    void (*found)(void *arg, bool damage, const char *file, const char *problem), void *arg)
+struct op *op_verify(
+    struct store *store, void (*found)(void *arg, bool damage, const char *file, const char *problem), void *arg)
 {
 	struct op_verify *v = op_new(store, &verify_kind, sizeof(*v));
 	if (!v)

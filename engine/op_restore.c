@@ -157,7 +157,8 @@ static void done(struct op *op, const struct job *job)
 		/* It stays without a stamp, and is brought to its commit before it is next used. */
 		op->store->unsettled = true;
 		size_t used = strlen(op->text);
-		snprintf(op->text + used, sizeof(op->text) - used, "; and bringing a module back failed: %s", job->text);
+		snprintf(
+		    op->text + used, sizeof(op->text) - used, "; and bringing a module back failed: %s", job->text);
 		return;
 	}
 	op_fail_job(op, job);
@@ -183,7 +184,7 @@ static void restore_free(struct op *op)
 	free(r->shrinks);
 }
 
-static const struct op_kind restore_kind = { "restore", true, false, next, done, restore_free };
+static const struct op_kind restore_kind = {"restore", true, false, next, done, restore_free};
 
 /* ---- starting --------------------------------------------------------------------------------------------------- */
 
@@ -213,7 +214,7 @@ static int find_shrinks(struct op_restore *r)
 		uint64_t from = size_at(store, m, r->from[m], size);
 		uint64_t least = to < from ? to : from;
 		if (least < size)
-			r->shrinks[r->shrinks_count++] = (struct shrink) { m, least };
+			r->shrinks[r->shrinks_count++] = (struct shrink) {m, least};
 	}
 	return 0;
 }

@@ -54,18 +54,19 @@ static void settle_free(struct op *op)
 	free(((struct op_settle *)op)->targets);
 }
 
-static const struct op_kind settle_kind = { "settle", true, false, next, done, settle_free };
+static const struct op_kind settle_kind = {"settle", true, false, next, done, settle_free};
 
 static void add(struct op_settle *s, uint32_t module, uint32_t entry)
 {
 	if (entry != CHAIN_NONE)
-		s->targets[s->count++] = (struct target) { module, entry };
+		s->targets[s->count++] = (struct target) {module, entry};
 }
 
 static uint32_t standing(const struct store *store, uint32_t module)
 {
-	return store->history.current == COMMIT_NONE ? CHAIN_NONE
-						     : history_standing(&store->history, store->history.current, module);
+	return store->history.current == COMMIT_NONE
+	           ? CHAIN_NONE
+	           : history_standing(&store->history, store->history.current, module);
 }
 
 struct op *op_settle(struct store *store, uint32_t what)

@@ -18,7 +18,8 @@ int session_lock(struct store *store)
 	if (store->session.lock >= 0)
 		return 0;
 	if (store->read_only)
-		return fail(EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
+		return fail(
+		    EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
 	int fd = openat(store->priv.fd, "session", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail_sys(errno, ".varve/session");
@@ -27,8 +28,8 @@ int session_lock(struct store *store)
 		close(fd);
 		if (err != EWOULDBLOCK)
 			return fail_sys(err, ".varve/session");
-		return fail(EBUSY,
-		    "a process still maps memories of a session whose coordinator died; end that process, or its session");
+		return fail(EBUSY, "a process still maps memories of a session whose coordinator died; end that "
+		                   "process, or its session");
 	}
 	store->session.lock = fd;
 	return 0;
@@ -47,7 +48,8 @@ void session_unlock(struct store *store)
 int session_begin(struct store *store, const void *owner, pid_t pid)
 {
 	if (store->session.owner)
-		return fail(EBUSY, "process %d has the session of this store; wait for its end", (int)store->session.pid);
+		return fail(
+		    EBUSY, "process %d has the session of this store; wait for its end", (int)store->session.pid);
 	int r = session_lock(store);
 	if (r)
 		return r;
@@ -107,8 +109,8 @@ static int deploy_new(struct store *store, const struct varve_id *id, const char
 {
 	struct stat st;
 	if (fstatat(store->base.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return fail(EEXIST, "%s: there is a file of this name that belongs to no module of the store; move it away",
-		    name);
+		return fail(EEXIST,
+		    "%s: there is a file of this name that belongs to no module of the store; move it away", name);
 	int r = make_mark(store, id, true);
 	if (r)
 		return r;
@@ -133,7 +135,8 @@ static int deploy_again(struct store *store, const char *name, uint64_t size, st
 		fd = file_create(&store->base, name);
 	if (fd < 0)
 		return fd;
-	module->before = stamp_holds(&stamp, fd) ? stamp.entry : catalog_module(&store->catalog, module->module)->length - 1;
+	module->before =
+	    stamp_holds(&stamp, fd) ? stamp.entry : catalog_module(&store->catalog, module->module)->length - 1;
 	int r = stamps_clear(&store->stamps, module->module);
 	if (!r)
 		r = file_resize(fd, 0, &store->base, name);
@@ -149,15 +152,15 @@ int session_deploy(struct store *store, const struct varve_id *id, uint64_t size
 {
 	char name[NAME_MAX_SIZE];
 	name_backing(name, id);
-	struct session_module module = { .id = *id, .basis = CHAIN_NONE, .before = CHAIN_NONE };
+	struct session_module module = {.id = *id, .basis = CHAIN_NONE, .before = CHAIN_NONE};
 	module.module = history_module(&store->history, id);
 	bool current = module.module != MODULE_NONE && store->history.current != COMMIT_NONE &&
-	    history_standing(&store->history, store->history.current, module.module) != CHAIN_NONE;
+	               history_standing(&store->history, store->history.current, module.module) != CHAIN_NONE;
 	if (current || session_find(store, id))
 		return fail(EEXIST, "%s: there is such a module already; instantiate it", name);
 	int fd = module.module == MODULE_NONE || !catalog_module(&store->catalog, module.module)->length
-	    ? deploy_new(store, id, name, size)
-	    : deploy_again(store, name, size, &module);
+	             ? deploy_new(store, id, name, size)
+	             : deploy_again(store, name, size, &module);
 	if (fd < 0)
 		return fd;
 	int r = session_add(store, &module);
@@ -236,7 +239,7 @@ int session_map(struct store *store, const struct varve_id *id, uint64_t *size)
 	*size = (uint64_t)st.st_size;
 	if (session_find(store, id))
 		return fd;
-	struct session_module module = { .id = *id, .before = CHAIN_NONE };
+	struct session_module module = {.id = *id, .before = CHAIN_NONE};
 	module.module = history_module(&store->history, id);
 	module.basis = history_standing(&store->history, store->history.current, module.module);
 	int r = stamps_clear(&store->stamps, module.module);

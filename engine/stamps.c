@@ -52,7 +52,7 @@ static void put_record(uint8_t *to, uint32_t module, const struct stamp *stamp)
 
 static struct stamp get_record(const uint8_t *from, uint32_t module)
 {
-	struct stamp stamp = { .entry = CHAIN_NONE };
+	struct stamp stamp = {.entry = CHAIN_NONE};
 	if (get_le64(from + 48) != (hash64(from, 48) ^ module))
 		return stamp;
 	stamp.entry = get_le32(from);
@@ -72,7 +72,7 @@ static int grow(struct stamps *stamps, uint32_t count)
 	if (!list)
 		return fail_sys(ENOMEM, "memory for stamps");
 	for (uint32_t i = stamps->count; i < want; i++)
-		list[i] = (struct stamp) { .entry = CHAIN_NONE };
+		list[i] = (struct stamp) {.entry = CHAIN_NONE};
 	stamps->list = list;
 	stamps->count = want;
 	return 0;
@@ -94,8 +94,8 @@ static int load(struct stamps *stamps, const struct buf *b, const uint8_t head[H
 int stamps_open(struct stamps *stamps, const struct dir *priv, const uint8_t store[16])
 {
 	uint8_t head[HEAD_SIZE];
-	struct buf b = { 0 };
-	*stamps = (struct stamps) { .fd = -1 };
+	struct buf b = {0};
+	*stamps = (struct stamps) {.fd = -1};
 	put_head(head, store);
 	int loaded = 0;
 	if (file_load(priv, FILE_NAME, HEAD_SIZE + (size_t)CATALOG_MODULES_MAX * RECORD_SIZE, &b) == 0)
@@ -117,25 +117,25 @@ void stamps_close(struct stamps *stamps)
 	if (stamps->fd >= 0)
 		close(stamps->fd);
 	free(stamps->list);
-	*stamps = (struct stamps) { .fd = -1 };
+	*stamps = (struct stamps) {.fd = -1};
 }
 
 struct stamp stamps_get(const struct stamps *stamps, uint32_t module)
 {
 	if (module < stamps->count)
 		return stamps->list[module];
-	return (struct stamp) { .entry = CHAIN_NONE };
+	return (struct stamp) {.entry = CHAIN_NONE};
 }
 
 static int write_record(struct stamps *stamps, uint32_t module, const struct stamp *stamp)
 {
-	static const struct dir nowhere = { -1, ".varve/" };
+	static const struct dir nowhere = {-1, ".varve/"};
 	uint8_t record[RECORD_SIZE];
 	if (stamps->fd < 0)
 		return 0;
 	put_record(record, module, stamp);
-	return file_write_at(stamps->fd, record, sizeof(record), HEAD_SIZE + (uint64_t)module * RECORD_SIZE, &nowhere,
-	    FILE_NAME);
+	return file_write_at(
+	    stamps->fd, record, sizeof(record), HEAD_SIZE + (uint64_t)module * RECORD_SIZE, &nowhere, FILE_NAME);
 }
 
 int stamps_set(struct stamps *stamps, uint32_t module, const struct stamp *stamp)
@@ -149,7 +149,7 @@ int stamps_set(struct stamps *stamps, uint32_t module, const struct stamp *stamp
 
 int stamps_clear(struct stamps *stamps, uint32_t module)
 {
-	struct stamp none = { .entry = CHAIN_NONE };
+	struct stamp none = {.entry = CHAIN_NONE};
 	if (module >= stamps->count || stamps->list[module].entry == CHAIN_NONE)
 		return 0;
 	stamps->list[module] = none;

@@ -50,7 +50,8 @@ struct store {
 	struct dir priv;
 	int lock; /**< .varve/lock */
 	bool read_only;
-	bool unsettled; /**< backing files without a stamp may be anywhere; they are to be brought to the current commit */
+	bool
+	    unsettled; /**< backing files without a stamp may be anywhere; they are to be brought to the current commit */
 	bool publishing; /**< a commit has been decided whose files are not all in sight yet: nobody reads files now */
 	bool unpublished; /**< publishing failed: op_mend() before modules' files are used */
 	bool unmended; /**< something could not be mended or tidied up: the next coordinator tries again */
@@ -123,8 +124,8 @@ void session_unlock(struct store *store);
 
 /* ---- operations; each returns a started operation, or NULL with a sentence, *error set. ---- */
 
-struct op *op_commit(struct store *store, const struct varve_id *id, const char *label, const struct varve_module_id *ids,
-    uint32_t ids_count);
+struct op *op_commit(struct store *store, const struct varve_id *id, const char *label,
+    const struct varve_module_id *ids, uint32_t ids_count);
 /** of a completed op_commit() */
 void op_commit_id(const struct op *op, struct varve_id *id);
 
@@ -159,8 +160,8 @@ bool store_wants_repair(const struct store *store, uint32_t module);
 struct op *op_checkout(struct store *store, uint32_t module, uint32_t entry, int fd);
 uint64_t op_checkout_size(const struct op *op);
 
-struct op *op_verify(struct store *store,
-    void (*found)(void *arg, bool damage, const char *file, const char *problem), void *arg);
+struct op *op_verify(
+    struct store *store, void (*found)(void *arg, bool damage, const char *file, const char *problem), void *arg);
 /** op_verify_found() - a worker has found something for @op. */
 void op_verify_found(struct op *op, bool damage, const char *file, const char *problem);
 const struct varve_verify_report *op_verify_report(const struct op *op);

@@ -58,20 +58,20 @@ static void fill_stat(struct coordinator *c, struct varve_stat *stat)
 {
 	const struct store *store = &c->store;
 	*stat = (struct varve_stat) {
-		.store = store->path,
-		.commits = store->history.count,
-		.persisted = store->journal.persisted,
-		.has_current = store->history.current != COMMIT_NONE,
-		.coordinator_pid = getpid(),
-		.uptime = (double)(clock_now() - c->started_ns) / 1e9,
-		.clients = c->peers_count,
-		.session_pid = store->session.owner ? store->session.pid : 0,
-		.io_method = "",
-		.io_reason = "",
-		.restores = store->restores,
-		.checkouts = store->checkouts,
-		.commits_made = store->commits,
-		.jobs = c->dispatch.jobs_here + (c->dispatch.pool ? pool_jobs(c->dispatch.pool) : 0),
+	    .store = store->path,
+	    .commits = store->history.count,
+	    .persisted = store->journal.persisted,
+	    .has_current = store->history.current != COMMIT_NONE,
+	    .coordinator_pid = getpid(),
+	    .uptime = (double)(clock_now() - c->started_ns) / 1e9,
+	    .clients = c->peers_count,
+	    .session_pid = store->session.owner ? store->session.pid : 0,
+	    .io_method = "",
+	    .io_reason = "",
+	    .restores = store->restores,
+	    .checkouts = store->checkouts,
+	    .commits_made = store->commits,
+	    .jobs = c->dispatch.jobs_here + (c->dispatch.pool ? pool_jobs(c->dispatch.pool) : 0),
 	};
 	if (stat->has_current)
 		stat->current = store->history.commits[store->history.current].id;
@@ -114,7 +114,7 @@ static int answer_stat(struct peer *peer, struct buf *out)
 
 bool answer(struct peer *peer, enum wire_type type, struct cursor *payload)
 {
-	struct buf out = { 0 };
+	struct buf out = {0};
 	int r;
 	switch (type) {
 	case WIRE_LOG:

@@ -189,7 +189,7 @@ static uint64_t spin_for(const struct coordinator *c, unsigned cpus, bool was_bu
 static bool wants_to_end(const struct coordinator *c)
 {
 	return dispatch_idle(&c->dispatch) && !c->settling &&
-	    (c->stop || (!c->options->foreground && c->peers_count == 0));
+	       (c->stop || (!c->options->foreground && c->peers_count == 0));
 }
 
 static void serve(struct coordinator *c)
@@ -231,12 +231,12 @@ static void serve(struct coordinator *c)
 static void tell_client(const struct coordinator *c, int result)
 {
 	static struct wire_message message;
-	struct pollfd p = { c->options->client, POLLIN, 0 };
+	struct pollfd p = {c->options->client, POLLIN, 0};
 	if (c->options->client < 0) {
 		fprintf(stderr, "varve-coordinator: %s\n", err_text());
 		return;
 	}
-	struct buf reply = { 0 };
+	struct buf reply = {0};
 	buf_u32(&reply, (uint32_t)result);
 	wire_put_string(&reply, err_text());
 	if (poll(&p, 1, 10000) > 0 && wire_recv(p.fd, &message) > 0) {
@@ -260,7 +260,7 @@ static void settled(void *arg, struct op *op)
 
 static int watch(struct coordinator *c, int fd, void *tag)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = tag };
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = tag};
 	return epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? fail_sys(errno, "epoll") : 0;
 }
 
@@ -329,8 +329,8 @@ static int open_all(struct coordinator *c)
 	if (!r && c->epoll < 0)
 		r = fail_sys(errno, "epoll");
 	if (!r)
-		r = dispatch_open(&c->dispatch, &c->store, method, o->workers ? o->workers : default_workers(), c->epoll,
-		    on_notice);
+		r = dispatch_open(
+		    &c->dispatch, &c->store, method, o->workers ? o->workers : default_workers(), c->epoll, on_notice);
 	if (!r)
 		r = store_open(&c->store, &c->dispatch.own, o->sync);
 	if (!r)
@@ -377,7 +377,7 @@ static void raise_file_limit(void)
 int coordinator_run(const struct coordinator_options *options)
 {
 	static struct coordinator c;
-	c = (struct coordinator) { .options = options, .listener = -1, .signals = -1, .started_ns = clock_now() };
+	c = (struct coordinator) {.options = options, .listener = -1, .signals = -1, .started_ns = clock_now()};
 	fault_role("coordinator");
 	raise_file_limit();
 	int r = open_all(&c);

@@ -14,10 +14,10 @@
 static void usage(FILE *to)
 {
 	fprintf(to, "Usage: varve-coordinator (--foreground | --client FD) [--workers N] [--io auto|uring|pread]\n"
-		    "                         [--sync persist|commit|none] [--must-exist] [--] DIRECTORY\n"
-		    "\n"
-		    "Serves the store in DIRECTORY. Programs that use libvarve start it by themselves, with --client;\n"
-		    "to run it as a service, use `varve serve`.\n");
+	            "                         [--sync persist|commit|none] [--must-exist] [--] DIRECTORY\n"
+	            "\n"
+	            "Serves the store in DIRECTORY. Programs that use libvarve start it by themselves, with --client;\n"
+	            "to run it as a service, use `varve serve`.\n");
 }
 
 static int choose(const char *text, const char *const *names)
@@ -43,17 +43,17 @@ static unsigned number(const char *text, unsigned most)
 
 static void parse(int argc, char **argv, struct coordinator_options *o)
 {
-	static const char *const methods[] = { "auto", "uring", "pread", NULL };
-	static const char *const syncs[] = { "persist", "commit", "none", NULL };
+	static const char *const methods[] = {"auto", "uring", "pread", NULL};
+	static const char *const syncs[] = {"persist", "commit", "none", NULL};
 	static const struct option options[] = {
-		{ "client", required_argument, NULL, 'c' },
-		{ "foreground", no_argument, NULL, 'f' },
-		{ "workers", required_argument, NULL, 'w' },
-		{ "io", required_argument, NULL, 'i' },
-		{ "sync", required_argument, NULL, 's' },
-		{ "must-exist", no_argument, NULL, 'm' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+	    {"client", required_argument, NULL, 'c'},
+	    {"foreground", no_argument, NULL, 'f'},
+	    {"workers", required_argument, NULL, 'w'},
+	    {"io", required_argument, NULL, 'i'},
+	    {"sync", required_argument, NULL, 's'},
+	    {"must-exist", no_argument, NULL, 'm'},
+	    {"help", no_argument, NULL, 'h'},
+	    {0},
 	};
 	int opt;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -104,7 +104,7 @@ static void detach(void)
 
 int main(int argc, char **argv)
 {
-	struct coordinator_options options = { .client = -1 };
+	struct coordinator_options options = {.client = -1};
 	parse(argc, argv, &options);
 	if (!options.foreground) {
 		fcntl(options.client, F_SETFD, FD_CLOEXEC);

@@ -24,7 +24,7 @@ struct peer *peer_new(struct coordinator *coordinator, int fd)
 		r = fail(EPERM, "a client of user %u was refused", (unsigned)uid);
 	if (!r && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
 		r = fail_sys(errno, "a client's socket");
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = peer };
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
 	if (!r && epoll_ctl(coordinator->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		r = fail_sys(errno, "a client's socket");
 	if (r) {
@@ -42,7 +42,7 @@ static void ask_for_room(struct peer *peer, bool ask)
 {
 	if (ask == peer->wants_out)
 		return;
-	struct epoll_event event = { .events = EPOLLIN | (ask ? EPOLLOUT : 0), .data.ptr = peer };
+	struct epoll_event event = {.events = EPOLLIN | (ask ? EPOLLOUT : 0), .data.ptr = peer};
 	epoll_ctl(peer->coordinator->epoll, EPOLL_CTL_MOD, peer->fd, &event);
 	peer->wants_out = ask;
 }
@@ -128,7 +128,7 @@ static void request_ends(struct peer *peer)
 
 void peer_reply(struct peer *peer, const struct buf *payload, int pass)
 {
-	struct buf reply = { 0 };
+	struct buf reply = {0};
 	buf_u32(&reply, 0);
 	if (payload)
 		buf_put(&reply, payload->data, payload->size);
@@ -142,7 +142,7 @@ void peer_reply(struct peer *peer, const struct buf *payload, int pass)
 
 void peer_reply_error(struct peer *peer, int result, const char *text)
 {
-	struct buf reply = { 0 };
+	struct buf reply = {0};
 	buf_u32(&reply, (uint32_t)result);
 	wire_put_string(&reply, text);
 	if (reply.bad)

@@ -25,7 +25,6 @@ struct parcel {
 	struct buf payload;
 };
 
-
 struct peer {
 	struct coordinator *coordinator;
 	struct peer *next;

@@ -351,7 +351,8 @@ static int do_restore(struct peer *peer, struct cursor *payload)
 	if (commit == COMMIT_NONE)
 		r = fail(ENOENT, "there is no commit with this id; see varve log");
 	else if (c->store.read_only && !dry)
-		r = fail(EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
+		r = fail(
+		    EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
 	else if (c->store.session.owner && !has_session(peer) && !dry)
 		r = fail(
 		    EBUSY, "process %d has the session of this store; wait for its end", (int)c->store.session.pid);
