@@ -1,0 +1,593 @@
+/*
+ * store_clients.c - several processes with one store: who waits for whom, who dies, who talks nonsense.
+ */
+#include "helper_trouble.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SIZE 40000
+
+TestSuite(clients, .init = store_setup, .fini = store_teardown, .timeout = 60);
+
+/* Memory that children share with the test. */
+struct shared {
+	_Atomic int ready;
+	_Atomic int go;
+};
+
+static struct shared *shared_new(void)
+{
+	void *p = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert(p != MAP_FAILED);
+	return p;
+}
+
+static void wait_for(_Atomic int *flag, int value)
+{
+	for (int i = 0; i < 20000 && atomic_load(flag) < value; i++)
+		usleep(500);
+}
+
+static int open_here(struct varve_vm **vm)
+{
+	struct varve_options options = VARVE_OPTIONS_INIT;
+	options.workers = 2;
+	return varve_vm_open(store_path(""), &options, vm);
+}
+
+/* ---- one session at a time --------------------------------------------------------------------------------------- */
+
+static int add_alone(void *arg)
+{
+	struct varve_vm *vm;
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id m = id_of("M");
+	(void)arg;
+	int r = open_here(&vm);
+	for (int i = 0; i < 5 && !r; i++) {
+		r = varve_session_begin(vm, -1, &session);
+		if (!r)
+			r = varve_session_module(session, &m, &memory);
+		if (!r) {
+			++*(uint32_t *)varve_memory_base(memory);
+			r = varve_session_commit(session, NULL, NULL);
+		}
+	}
+	varve_vm_close(vm);
+	return r;
+}
+
+/* Were two sessions open at once, an addition would be lost. */
+Test(clients, sessions_of_four_processes_follow_each_other)
+{
+	pid_t children[4];
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", SIZE, 0, NULL);
+	for (int i = 0; i < 4; i++)
+		children[i] = child_start(add_alone, NULL);
+	for (int i = 0; i < 4; i++)
+		cr_assert(child_end(children[i]) == 0);
+	char *image = calloc(1, SIZE);
+	*(uint32_t *)(void *)image = 20;
+	store_expect("M", image, SIZE);
+	free(image);
+	struct varve_log *log;
+	must(varve_log(vm, &log));
+	cr_assert(log->count == 21);
+	varve_log_free(log);
+	varve_vm_close(vm);
+}
+
+static int hold_session(void *arg)
+{
+	struct shared *shared = arg;
+	struct varve_vm *vm;
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id m = id_of("M"), n = id_of("N");
+	int r = open_here(&vm);
+	if (!r)
+		r = varve_session_begin(vm, 0, &session);
+	if (!r)
+		r = varve_session_module(session, &m, &memory);
+	if (!r)
+		r = varve_memory_resize(memory, 2 * SIZE);
+	if (!r)
+		memset(varve_memory_base(memory), 'x', 2 * SIZE);
+	if (!r)
+		r = varve_session_deploy(session, &n, SIZE, &memory);
+	if (r)
+		return r;
+	atomic_store(&shared->ready, 1);
+	wait_for(&shared->go, 1);
+	r = varve_session_abandon(session);
+	varve_vm_close(vm);
+	return r;
+}
+
+Test(clients, while_another_has_a_session_what_changes_is_refused_and_what_looks_is_not)
+{
+	struct shared *shared = shared_new();
+	struct varve_session *session;
+	struct varve_restore_options dry = VARVE_RESTORE_INIT;
+	struct varve_vm *vm = store_open();
+	struct varve_id a = store_commit_one(vm, "M", SIZE, 'a', NULL);
+	struct varve_id b = store_commit_one(vm, "M", SIZE, 'b', NULL);
+	pid_t child = child_start(hold_session, shared);
+	wait_for(&shared->ready, 1);
+	must_fail(varve_session_begin(vm, 0, &session), -EBUSY);
+	char pid[32];
+	snprintf(pid, sizeof(pid), "%d", (int)child);
+	cr_assert(strstr(varve_last_error(), pid), "who has it is not named: %s", varve_last_error());
+	must_fail(varve_session_begin(vm, 20, &session), -EBUSY);
+	must_fail(varve_restore(vm, &a, NULL, NULL), -EBUSY);
+	dry.dry_run = true;
+	must(varve_restore(vm, &a, &dry, NULL));
+	size_t size;
+	free(store_checkout(vm, &a, "M", &size));
+	must(varve_persist(vm));
+	expect_verified(vm, NULL);
+	atomic_store(&shared->go, 1);
+	must(varve_session_begin(vm, 5000, &session));
+	must(varve_session_abandon(session));
+	cr_assert(child_end(child) == 0);
+	store_expect_fill("M", SIZE, 'b');
+	must(varve_restore(vm, &b, NULL, NULL));
+	varve_vm_close(vm);
+}
+
+/* ---- a VM that dies ---------------------------------------------------------------------------------------------- */
+
+Test(clients, the_session_of_a_vm_that_is_killed_is_over_and_its_work_gone)
+{
+	struct shared *shared = shared_new();
+	struct varve_session *session;
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", SIZE, 'a', "A");
+	pid_t child = child_start(hold_session, shared);
+	wait_for(&shared->ready, 1);
+	kill(child, SIGKILL);
+	child_end(child);
+	must(varve_session_begin(vm, 5000, &session));
+	store_expect_fill("M", SIZE, 'a');
+	cr_assert(strcmp(store_listing(), "M M_A") == 0, "%s", store_listing());
+	must(varve_session_abandon(session));
+	varve_vm_close(vm);
+	end_processes();
+	cr_assert(!store_is_clean(), "%s", store_is_clean());
+}
+
+/* The same where it was the only client: the coordinator tidies up before it ends. */
+Test(clients, the_last_vm_may_be_killed_in_its_session)
+{
+	struct shared *shared = shared_new();
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", SIZE, 'a', "A");
+	varve_vm_close(vm);
+	end_processes();
+	pid_t child = child_start(hold_session, shared);
+	wait_for(&shared->ready, 1);
+	kill(child, SIGKILL);
+	child_end(child);
+	end_processes();
+	store_expect_fill("M", SIZE, 'a');
+	cr_assert(strcmp(store_listing(), "M M_A") == 0, "%s", store_listing());
+	cr_assert(!store_is_clean(), "%s", store_is_clean());
+}
+
+struct restless {
+	struct varve_id ids[3];
+	struct shared *shared;
+};
+
+static int commit_and_restore(void *arg)
+{
+	struct restless *restless = arg;
+	struct varve_vm *vm;
+	int r = open_here(&vm);
+	for (int i = 0; !r && i < 100000; i++) {
+		struct varve_session *session;
+		struct varve_memory *memory;
+		struct varve_id m = id_of("M");
+		r = varve_restore(vm, &restless->ids[i % 3], NULL, NULL);
+		if (!r)
+			r = varve_session_begin(vm, 0, &session);
+		if (!r)
+			r = varve_session_module(session, &m, &memory);
+		if (r)
+			break;
+		memset(varve_memory_base(memory), 'A' + i % 26, 20000);
+		r = varve_session_commit(session, NULL, NULL);
+		atomic_store(&restless->shared->ready, i + 1);
+	}
+	return r;
+}
+
+/* Killed at any moment of its calls: everything is at one commit afterwards, and all commits are whole. */
+Test(clients, a_vm_that_is_killed_in_a_commit_or_a_restore_leaves_all_modules_at_one_commit)
+{
+	static const char *const names[] = {"M", "N", "O"};
+	struct restless restless = {.shared = shared_new()};
+	char *data = malloc(SIZE);
+	struct varve_vm *vm = store_open();
+	for (int k = 0; k < 3; k++) {
+		struct content contents[3];
+		memset(data, 'a' + k, SIZE);
+		for (int m = 0; m < 3; m++)
+			contents[m] = (struct content) {names[m], data, SIZE, NULL};
+		restless.ids[k] = store_commit(vm, contents, 3);
+	}
+	for (int i = 0; i < how_many(20, 500); i++) {
+		atomic_store(&restless.shared->ready, 0);
+		pid_t child = child_start(commit_and_restore, &restless);
+		wait_for(&restless.shared->ready, 2);
+		usleep((useconds_t)(i * 377 % 5000));
+		kill(child, SIGKILL);
+		child_end(child);
+		struct varve_session *session;
+		struct varve_log *log;
+		struct varve_id head;
+		must(varve_session_begin(vm, 5000, &session));
+		must(varve_session_abandon(session));
+		must(varve_resolve(vm, "HEAD", &head));
+		must(varve_log(vm, &log));
+		varve_log_free(log);
+		for (int m = 0; m < 3; m++) {
+			size_t size;
+			char *image = store_checkout(vm, &head, names[m], &size);
+			store_expect(names[m], image, size);
+			free(image);
+		}
+	}
+	expect_verified(vm, NULL);
+	varve_vm_close(vm);
+	free(data);
+}
+
+/* ---- a coordinator that dies -------------------------------------------------------------------------------------- */
+
+/* Returns when it is dead, whether or not anybody has reaped it. */
+static void kill_coordinator(struct varve_vm *vm)
+{
+	struct pollfd p = {(int)syscall(SYS_pidfd_open, coordinator_pid(vm), 0), POLLIN, 0};
+	cr_assert(p.fd >= 0);
+	cr_assert(syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0) == 0);
+	cr_assert(poll(&p, 1, 10000) == 1);
+	close(p.fd);
+}
+
+Test(clients, what_was_committed_survives_the_coordinator_and_the_next_call_starts_another)
+{
+	struct varve_vm *vm = store_open();
+	struct varve_id ids[6];
+	for (int k = 0; k < 6; k++) {
+		ids[k] = store_commit_one(vm, "M", SIZE, 'a' + k, NULL);
+		if (k == 2)
+			must(varve_persist(vm));
+		kill_coordinator(vm);
+	}
+	for (int k = 0; k < 6; k++) {
+		must(varve_restore(vm, &ids[k], NULL, NULL));
+		store_expect_fill("M", SIZE, 'a' + k);
+		kill_coordinator(vm);
+	}
+	must(varve_persist(vm));
+	expect_verified(vm, NULL);
+	varve_vm_close(vm);
+}
+
+/* Its memories are still mapped, so nobody else may have the modules until it lets go. */
+Test(clients, a_session_whose_coordinator_died_is_dead_and_keeps_others_out_until_it_is_abandoned)
+{
+	struct varve_vm *vm = store_open(), *other;
+	struct varve_session *session, *next;
+	struct varve_memory *memory;
+	struct varve_id m = id_of("M");
+	struct varve_id a = store_commit_one(vm, "M", SIZE, 'a', NULL);
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &m, &memory));
+	memset(varve_memory_base(memory), 'x', SIZE);
+	kill_coordinator(vm);
+	must_fail(varve_session_commit(session, NULL, NULL), -ECONNRESET);
+	must_fail(varve_session_module(session, &m, &memory), -ECONNRESET);
+	must_fail(varve_restore(vm, &a, NULL, NULL), -ECONNRESET);
+	must(open_here(&other));
+	must_fail(varve_session_begin(other, 0, &next), -EBUSY);
+	must_fail(varve_restore(other, &a, NULL, NULL), -EBUSY);
+	size_t size;
+	char *image = store_checkout(other, &a, "M", &size);
+	cr_assert(size == SIZE && image[0] == 'a');
+	free(image);
+	must(varve_session_abandon(session));
+	must(varve_session_begin(other, 5000, &next));
+	must(varve_session_module(next, &m, &memory));
+	cr_assert(((char *)varve_memory_base(memory))[SIZE - 1] == 'a');
+	must(varve_session_abandon(next));
+	varve_vm_close(other);
+	varve_vm_close(vm);
+	store_expect_fill("M", SIZE, 'a');
+}
+
+/* ---- hostile and lazy clients ------------------------------------------------------------------------------------- */
+
+static int connect_raw(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", store_path(".varve/socket"));
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	cr_assert(fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}
+
+static void send_with(int sock, const void *data, size_t size, int pass)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec iov = {(void *)(uintptr_t)data, size};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (pass >= 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &pass, sizeof(int));
+	}
+	/* The other side may have had enough of us already. */
+	if (sendmsg(sock, &message, MSG_NOSIGNAL) < 0)
+		cr_assert(errno == EPIPE || errno == ECONNRESET || errno == EMSGSIZE, "%m");
+}
+
+/* It is dropped, or told that this can not be; either way within a moment. */
+static void expect_dropped(int sock)
+{
+	char answer[512];
+	struct pollfd p = {sock, POLLIN, 0};
+	for (int i = 0; i < 3; i++) {
+		cr_assert(poll(&p, 1, 10000) == 1, "no answer to nonsense");
+		if (recv(sock, answer, sizeof(answer), 0) <= 0)
+			return;
+	}
+	cr_assert_fail("a client that talks nonsense is kept");
+}
+
+static void put32(uint8_t *to, uint32_t value)
+{
+	for (int i = 0; i < 4; i++)
+		to[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* A greeting, so that what follows is looked at. */
+static void greet(int sock)
+{
+	uint8_t hello[8 + 4 + 4 + 1] = {1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, '1'};
+	char answer[512];
+	send_with(sock, hello, sizeof(hello), -1);
+	cr_assert(recv(sock, answer, sizeof(answer), 0) > 12);
+}
+
+Test(clients, one_that_talks_nonsense_is_dropped_and_disturbs_nobody)
+{
+	struct varve_vm *vm = store_open();
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id m = id_of("M");
+	static uint8_t bytes[60000];
+	store_commit_one(vm, "M", SIZE, 'a', NULL);
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &m, &memory));
+	/* Before a greeting: too short, too long, of no type. */
+	static const size_t sizes[] = {1, 7, 8, 100, 40000, 60000};
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		int sock = connect_raw();
+		noise(bytes, sizeof(bytes), i);
+		send_with(sock, bytes, sizes[i], -1);
+		expect_dropped(sock);
+		close(sock);
+	}
+	/* Behind one: each type with a payload of noise, cut short, or that says it is in a memfd which it is not. */
+	for (uint32_t type = 0; type < 70; type++) {
+		for (int way = 0; way < 4; way++) {
+			int sock = connect_raw(), pass = -1;
+			greet(sock);
+			noise(bytes, 200, type * 4u + (uint32_t)way);
+			put32(bytes, type | (way == 2 ? 1u << 16 : 0));
+			put32(bytes + 4, 7);
+			if (way == 2) {
+				put32(bytes + 8, 0xfffffff0);
+				put32(bytes + 12, way == 2 ? 0 : 0xffffffff);
+				pass = open("/dev/zero", O_RDWR | O_CLOEXEC);
+			}
+			if (way == 3)
+				pass = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+			send_with(sock, bytes, way == 0 ? 8 : way == 1 ? 30 : way == 2 ? 16 : 200, pass);
+			if (pass >= 0)
+				close(pass);
+			close(sock);
+		}
+	}
+	memset(varve_memory_base(memory), 'b', SIZE);
+	must(varve_session_commit(session, NULL, NULL));
+	store_expect_fill("M", SIZE, 'b');
+	struct varve_stat *stat;
+	must(varve_stat(vm, &stat));
+	cr_assert(stat->clients <= 2, "%u clients are left", stat->clients);
+	varve_stat_free(stat);
+	varve_vm_close(vm);
+}
+
+/* Connected and silent, or asking and never reading: others do not notice. */
+Test(clients, one_that_is_silent_or_does_not_read_delays_nobody)
+{
+	struct varve_vm *vm = store_open();
+	int silent = connect_raw(), deaf = connect_raw();
+	uint8_t log[8] = {10, 0, 0, 0};
+	struct varve_id a = store_commit_one(vm, "M", SIZE, 'a', NULL);
+	greet(deaf);
+	fcntl(deaf, F_SETFL, O_NONBLOCK);
+	for (uint32_t i = 1; i < 5000; i++) {
+		put32(log + 4, i);
+		if (send(deaf, log, sizeof(log), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	for (int k = 0; k < 10; k++)
+		store_commit_one(vm, "M", SIZE, 'b' + k, NULL);
+	must(varve_restore(vm, &a, NULL, NULL));
+	store_expect_fill("M", SIZE, 'a');
+	close(deaf);
+	close(silent);
+	varve_vm_close(vm);
+	end_processes();
+	cr_assert(!store_is_clean(), "%s", store_is_clean());
+}
+
+/* ---- at the same time ---------------------------------------------------------------------------------------------- */
+
+static int check_out_and_log(void *arg)
+{
+	struct restless *restless = arg;
+	struct varve_vm *vm;
+	struct varve_id m = id_of("M");
+	static char image[SIZE];
+	int r = open_here(&vm);
+	int fd = memfd_create("image", MFD_CLOEXEC);
+	for (int i = 0; !r && !atomic_load(&restless->shared->go); i++) {
+		struct varve_log *log;
+		struct varve_id head;
+		uint64_t size;
+		int k = i % 3;
+		r = varve_checkout(vm, &restless->ids[k], &m, fd, &size);
+		if (!r && (size != SIZE || pread(fd, image, SIZE, 0) != SIZE || image[0] != 'a' + k ||
+		              image[SIZE - 1] != 'a' + k))
+			r = -1;
+		/* The newest, too, which is just being published. */
+		if (!r)
+			r = varve_log(vm, &log);
+		if (r)
+			break;
+		head = log->commits[log->count - 1].commit;
+		varve_log_free(log);
+		r = varve_checkout(vm, &head, &m, fd, &size);
+		atomic_fetch_add(&restless->shared->ready, 1);
+	}
+	close(fd);
+	varve_vm_close(vm);
+	return r;
+}
+
+/* While one process commits and restores without a pause, others look at what was, and at what has just become. */
+Test(clients, checkouts_and_logs_go_on_beside_commits_and_restores)
+{
+	struct restless restless = {.shared = shared_new()};
+	static const char *const names[] = {"M", "N", "O"};
+	char *data = malloc(SIZE);
+	struct varve_vm *vm = store_open();
+	pid_t children[3];
+	for (int k = 0; k < 3; k++) {
+		struct content contents[3];
+		memset(data, 'a' + k, SIZE);
+		for (int m = 0; m < 3; m++)
+			contents[m] = (struct content) {names[m], data, SIZE, NULL};
+		restless.ids[k] = store_commit(vm, contents, 3);
+	}
+	for (int i = 0; i < 3; i++)
+		children[i] = child_start(check_out_and_log, &restless);
+	wait_for(&restless.shared->ready, 3);
+	for (int k = 0; k < how_many(100, 3000); k++) {
+		struct content contents[3];
+		noise(data, SIZE / 8, (uint64_t)k);
+		for (int m = 0; m < 3; m++)
+			contents[m] = (struct content) {names[m], data, SIZE, NULL};
+		store_commit(vm, contents, 3);
+		if (k % 10 == 9)
+			must(varve_restore(vm, &restless.ids[k / 10 % 3], NULL, NULL));
+	}
+	atomic_store(&restless.shared->go, 1);
+	for (int i = 0; i < 3; i++)
+		cr_assert(child_end(children[i]) == 0, "a checkout beside commits failed");
+	expect_verified(vm, NULL);
+	varve_vm_close(vm);
+	free(data);
+}
+
+/* ---- cancelling ---------------------------------------------------------------------------------------------------- */
+
+static int stop_at_once(void *arg, const struct varve_report *so_far)
+{
+	(void)so_far;
+	++*(int *)arg;
+	return 1;
+}
+
+static void *cancel_soon(void *arg)
+{
+	usleep(3000);
+	varve_vm_cancel(arg);
+	return NULL;
+}
+
+/* All or nothing, also when it is not an error that ends it. */
+Test(clients, a_restore_that_is_cancelled_leaves_every_module_where_it_was)
+{
+	enum { MODULES = 60 };
+	struct varve_vm *vm = store_open();
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id ids[2];
+	static char image[200000];
+	char name[8];
+	for (int k = 0; k < 2; k++) {
+		must(varve_session_begin(vm, 0, &session));
+		for (int m = 0; m < MODULES; m++) {
+			snprintf(name, sizeof(name), "M%d", m);
+			struct varve_id id = id_of(name);
+			if (k == 0)
+				must(varve_session_deploy(session, &id, sizeof(image), &memory));
+			else
+				must(varve_session_module(session, &id, &memory));
+			noise(varve_memory_base(memory), sizeof(image), (uint64_t)(100 * k + m));
+		}
+		must(varve_session_commit(session, NULL, &ids[k]));
+	}
+	for (int i = 0; i < 10; i++) {
+		struct varve_restore_options options = VARVE_RESTORE_INIT;
+		struct varve_id head;
+		pthread_t thread;
+		int calls = 0, way = i % 2;
+		if (way) {
+			options.progress = stop_at_once;
+			options.progress_arg = &calls;
+		} else {
+			cr_assert(pthread_create(&thread, NULL, cancel_soon, vm) == 0);
+		}
+		int r = varve_restore(vm, &ids[0], &options, NULL);
+		if (!way)
+			pthread_join(thread, NULL);
+		cr_assert(r == 0 || r == -ECANCELED, "%d, %s", r, varve_last_error());
+		must(varve_resolve(vm, "HEAD", &head));
+		cr_assert(memcmp(&head, &ids[r ? 1 : 0], sizeof(head)) == 0);
+		for (int m = 0; m < MODULES; m++) {
+			snprintf(name, sizeof(name), "M%d", m);
+			noise(image, sizeof(image), (uint64_t)((r ? 100 : 0) + m));
+			store_expect(name, image, sizeof(image));
+		}
+		must(varve_restore(vm, &ids[1], NULL, NULL));
+	}
+	varve_vm_close(vm);
+}
