@@ -92,8 +92,8 @@ static void expect(int fd, const struct state *state, size_t commit)
 	struct stat st;
 	uint8_t digest[SHA256_DIGEST_SIZE];
 	char text[65];
-	cr_assert(fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size == state->size, "commit %zu, %s: wrong size",
-	    commit, how);
+	cr_assert(
+	    fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size == state->size, "commit %zu: wrong size", commit);
 	void *data = mmap(NULL, state->size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 	cr_assert(data != MAP_FAILED);
 	sha256_init(&sha);
