@@ -14,6 +14,8 @@
 #define MODULES 3
 #define NOBODY (-2)
 
+enum varve_sync life_sync = VARVE_SYNC_PERSIST;
+
 static bool writes(int step, int module)
 {
 	static const bool table[LIFE_STEPS][MODULES] = {
@@ -154,6 +156,7 @@ static struct varve_vm *open_twice(struct life *life)
 	struct varve_options options = VARVE_OPTIONS_INIT;
 	struct varve_vm *vm;
 	options.workers = 2;
+	options.sync = life_sync;
 	if (note(life, varve_vm_open(store_path(""), &options, &vm)))
 		note(life, varve_vm_open(store_path(""), &options, &vm));
 	return vm;

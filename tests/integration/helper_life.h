@@ -33,6 +33,9 @@ int life_commit(struct varve_vm *vm, struct life *life, int step);
 /** life_restore() - to the commit of @step. */
 int life_restore(struct varve_vm *vm, struct life *life, int step);
 
+/** How life_live() opens its store. */
+extern enum varve_sync life_sync;
+
 /** life_live() - from nothing to five commits on two branches, persisted twice. Goes on behind calls that fail. */
 void life_live(struct life *life);
 

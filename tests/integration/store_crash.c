@@ -58,30 +58,30 @@ static void run(const struct sweep *sweep)
 
 Test(crash, an_error_at_any_place_in_the_coordinator_costs_one_call_and_no_commit)
 {
-	run(&(struct sweep) {"coordinator", "*", "EIO", "1", 17, 3});
+	run(&(struct sweep) {"coordinator", "*", "EIO", "1", 31, 3});
 }
 
 Test(crash, an_error_at_any_place_in_a_worker_costs_one_call_and_no_commit)
 {
-	run(&(struct sweep) {"worker", "*", "EIO", "0", 17, 3});
+	run(&(struct sweep) {"worker", "*", "EIO", "0", 31, 3});
 }
 
 /* The same with a file that can not be written: the names of these places are those that write. */
 Test(crash, a_full_disk_at_any_write_costs_calls_and_no_commit)
 {
-	run(&(struct sweep) {"coordinator", "write.*", "ENOSPC", "1", 7, 3});
-	run(&(struct sweep) {"worker", "write.*", "ENOSPC", "0", 7, 3});
+	run(&(struct sweep) {"coordinator", "write.*", "ENOSPC", "1", 17, 3});
+	run(&(struct sweep) {"worker", "write.*", "ENOSPC", "0", 17, 3});
 }
 
-/* Where the order of things matters most, every passage. */
+/* Where the order of things matters most. */
 Test(crash, an_error_between_any_two_steps_of_a_commit_or_a_restore_is_survived)
 {
 	static const char *const places[] = {
 	    "commit.*", "publish.*", "restore.*", "journal.*", "persist.*", "file.rename"};
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		run(&(struct sweep) {"coordinator", places[i], "EIO", "1", 1, 3});
+		run(&(struct sweep) {"coordinator", places[i], "EIO", "1", 4, 3});
 		if (places[i][0] != 'j' && strncmp(places[i], "pe", 2) != 0)
-			run(&(struct sweep) {"worker", places[i], "EIO", "0", 3, 3});
+			run(&(struct sweep) {"worker", places[i], "EIO", "0", 9, 3});
 	}
 }
 
@@ -90,20 +90,20 @@ Test(crash, an_error_between_any_two_steps_of_a_commit_or_a_restore_is_survived)
 /* Jobs are idempotent: another worker does the job, and nobody notices. */
 Test(crash, a_worker_that_is_killed_anywhere_costs_no_call)
 {
-	run(&(struct sweep) {"worker", "*", "kill", "0", 19, 0});
+	run(&(struct sweep) {"worker", "*", "kill", "0", 31, 0});
 }
 
 Test(crash, a_worker_that_is_killed_between_two_steps_costs_no_call)
 {
 	static const char *const places[] = {"commit.*", "publish.*", "restore.*", "worker.*"};
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
-		run(&(struct sweep) {"worker", places[i], "kill", "0", 3, 0});
+		run(&(struct sweep) {"worker", places[i], "kill", "0", 9, 0});
 }
 
 /* One call ends with -ECONNRESET, and if it was part of a session, that is abandoned. */
 Test(crash, a_coordinator_that_is_killed_anywhere_loses_no_commit)
 {
-	run(&(struct sweep) {"coordinator", "*", "kill", "1", 19, 2});
+	run(&(struct sweep) {"coordinator", "*", "kill", "1", 31, 2});
 }
 
 Test(crash, a_coordinator_that_is_killed_between_two_steps_loses_no_commit)
@@ -111,5 +111,67 @@ Test(crash, a_coordinator_that_is_killed_between_two_steps_loses_no_commit)
 	static const char *const places[] = {
 	    "commit.*", "publish.*", "restore.*", "journal.*", "persist.*", "file.rename"};
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
-		run(&(struct sweep) {"coordinator", places[i], "kill", "1", 1, 2});
+		run(&(struct sweep) {"coordinator", places[i], "kill", "1", 4, 2});
+}
+
+/* Each commit is synced and persisted before it returns: other steps, the same promise. */
+Test(crash, a_store_that_syncs_each_commit_loses_none)
+{
+	life_sync = VARVE_SYNC_COMMIT;
+	run(&(struct sweep) {"coordinator", "*", "EIO", "1", 97, 3});
+	run(&(struct sweep) {"coordinator", "*", "kill", "1", 97, 2});
+	run(&(struct sweep) {"worker", "*", "EIO", "0", 97, 3});
+}
+
+/* ---- jobs that kill ------------------------------------------------------------------------------------------------ */
+
+static int try_commit(struct varve_vm *vm)
+{
+	struct life life = {.current = -1};
+	return life_commit(vm, &life, 1);
+}
+
+/* Whatever a job does to its worker, it is not tried for ever, and the next one is not harmed. */
+Test(crash, a_job_that_kills_two_workers_is_an_error_and_the_store_goes_on)
+{
+	struct life life = {.current = -1};
+	setenv("VARVE_INLINE", "0", 1);
+	struct varve_vm *vm = store_open();
+	must(life_commit(vm, &life, 0));
+	must(life_commit(vm, &life, 2));
+	varve_vm_close(vm);
+	end_processes();
+	fault_set("worker", "commit.written:1+:kill", true);
+	vm = store_open();
+	must_fail(try_commit(vm), -ENOTRECOVERABLE);
+	must_fail(try_commit(vm), -ENOTRECOVERABLE);
+	must(life_restore(vm, &life, 0));
+	must(life_restore(vm, &life, 2));
+	varve_vm_close(vm);
+	end_processes();
+	fault_set("worker", "restore.*:1+:kill", true);
+	vm = store_open();
+	must_fail(life_restore(vm, &life, 0), -ENOTRECOVERABLE);
+	varve_vm_close(vm);
+	end_processes();
+	fault_clear();
+	life_check(&life, "after jobs that kill");
+}
+
+/* Workers that can not even start: every job says so, and whoever needs none is served. */
+Test(crash, workers_that_die_at_their_start_are_an_error_and_no_hang)
+{
+	struct life life = {.current = -1};
+	setenv("VARVE_INLINE", "0", 1);
+	fault_set("worker", "worker.start:1+:EIO", true);
+	struct varve_vm *vm = store_open();
+	cr_assert(try_commit(vm) < 0);
+	cr_assert(strstr(varve_last_error(), "worker"), "%s", varve_last_error());
+	struct varve_log *log;
+	must(varve_log(vm, &log));
+	varve_log_free(log);
+	varve_vm_close(vm);
+	end_processes();
+	fault_clear();
+	life_check(&life, "after workers that did not start");
 }
