@@ -73,6 +73,15 @@ static int take_lock(struct store *store)
 	    store->path);
 }
 
+void store_unlock(struct store *store)
+{
+	dir_close(&store->priv);
+	dir_close(&store->base);
+	if (store->lock >= 0)
+		close(store->lock);
+	store->lock = -1;
+}
+
 int store_lock(struct store *store, const char *path, bool create)
 {
 	*store = (struct store) {.path = path, .base.fd = -1, .priv.fd = -1, .lock = -1, .session.lock = -1};
@@ -199,11 +208,7 @@ void store_close(struct store *store, bool clean)
 	stamps_close(&store->stamps);
 	history_close(&store->history);
 	catalog_close(&store->catalog);
-	dir_close(&store->priv);
-	dir_close(&store->base);
-	if (store->lock >= 0)
-		close(store->lock);
-	store->lock = -1;
+	store_unlock(store);
 	free(store->session.modules);
 	free(store->synced);
 	free(store->work);

@@ -74,6 +74,9 @@ struct store {
  * -EPERM: another user's directory. A directory that can not be written is opened for reading only, without a lock. */
 int store_lock(struct store *store, const char *path, bool create);
 
+/** store_unlock() - give back what store_lock() has taken. */
+void store_unlock(struct store *store);
+
 /** store_open() - load the history, mend what a crash left; @own runs the jobs that this takes. */
 int store_open(struct store *store, struct job_context *own, enum varve_sync sync);
 

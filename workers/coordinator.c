@@ -39,6 +39,8 @@
 /** How long to look for work before sleeping, if there is a CPU to spare for it. */
 #define SPIN_NS 50000u
 #define EVENTS 64
+#define LOCK_TRIES 50
+#define LOCK_NAP_US 20000u
 
 void log_line(const struct coordinator *c, const char *format, ...)
 {
@@ -60,6 +62,26 @@ static void on_notice(void *arg, const char *text)
 
 /* ---- clients ---------------------------------------------------------------------------------------------------- */
 
+static void close_last_client(struct coordinator *c)
+{
+	if (c->last_client >= 0)
+		close(c->last_client);
+	c->last_client = -1;
+}
+
+void coordinator_let_go(struct coordinator *c, int fd)
+{
+	for (const struct peer *peer = c->peers; peer; peer = peer->next) {
+		if (!peer->gone || c->options->foreground) {
+			close(fd); /* takes it out of epoll, too */
+			return;
+		}
+	}
+	close_last_client(c);
+	epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
+	c->last_client = fd;
+}
+
 static void add_peer(struct coordinator *c, int fd)
 {
 	struct peer *peer = peer_new(c, fd);
@@ -67,6 +89,7 @@ static void add_peer(struct coordinator *c, int fd)
 		log_line(c, "%s", err_text());
 		return;
 	}
+	close_last_client(c);
 	struct peer **at = &c->peers;
 	while (*at)
 		at = &(*at)->next;
@@ -316,13 +339,27 @@ static int check_method(enum read_method method)
 	return r;
 }
 
+/* A service may be started while the coordinator of a client that has just ended is about to end, too. */
+static int lock_store(struct coordinator *c)
+{
+	const struct coordinator_options *o = c->options;
+	int r;
+	for (int i = 0; (r = store_lock(&c->store, o->path, !o->must_exist)) == -EWOULDBLOCK; i++) {
+		if (!o->foreground || i == LOCK_TRIES)
+			return -EALREADY;
+		store_unlock(&c->store);
+		usleep(LOCK_NAP_US);
+	}
+	return r;
+}
+
 static int open_all(struct coordinator *c)
 {
 	const struct coordinator_options *o = c->options;
 	enum read_method method = o->method == READ_AUTO ? default_method() : o->method;
-	int r = store_lock(&c->store, o->path, !o->must_exist);
-	if (r == -EWOULDBLOCK)
-		return -EALREADY;
+	int r = lock_store(c);
+	if (r == -EALREADY)
+		return r;
 	if (!r)
 		r = check_method(method);
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -377,7 +414,8 @@ static void raise_file_limit(void)
 int coordinator_run(const struct coordinator_options *options)
 {
 	static struct coordinator c;
-	c = (struct coordinator) {.options = options, .listener = -1, .signals = -1, .started_ns = clock_now()};
+	c = (struct coordinator) {
+	    .options = options, .listener = -1, .signals = -1, .last_client = -1, .started_ns = clock_now()};
 	fault_role("coordinator");
 	raise_file_limit();
 	int r = open_all(&c);

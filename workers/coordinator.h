@@ -28,6 +28,7 @@ struct coordinator {
 	int epoll;
 	int listener; /**< -1: nobody else can connect (a read-only file system) */
 	int signals;
+	int last_client; /**< the socket of the last client, which has gone; -1: there are others */
 	struct peer *peers;
 	unsigned peers_count;
 	bool settling; /**< after a crash: clients are greeted when it is over */
@@ -58,6 +59,10 @@ void request_peer_gone(struct peer *peer);
 /* ---- answers.c: requests that only look, answered at once ---- */
 
 bool answer(struct peer *peer, enum wire_type type, struct cursor *payload);
+
+/** coordinator_let_go() - close a client's socket; that of the last client only when all is closed, so that the client
+ * can wait for that. */
+void coordinator_let_go(struct coordinator *c, int fd);
 
 /** log_line() - one line for the operator. */
 void log_line(const struct coordinator *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

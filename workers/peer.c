@@ -158,7 +158,7 @@ void peer_close(struct peer *peer)
 	if (peer->gone)
 		return;
 	peer->gone = true;
-	close(peer->fd); /* takes it out of epoll, too */
+	coordinator_let_go(peer->coordinator, peer->fd);
 	peer->fd = -1;
 }
 

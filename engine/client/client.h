@@ -108,6 +108,10 @@ void vm_return(struct varve_vm *vm, struct conn *conn);
 struct conn *conn_new(void);
 void conn_free(struct conn *conn);
 
+/** conn_part() - say farewell: wait, two seconds at most, until the coordinator has taken note, or, where this was its
+ * last client, has ended. So a program that closes a store can remove it, or start `varve serve`. */
+void conn_part(struct conn *conn);
+
 /** conn_open() - connect, starting a coordinator if there is none, and say HELLO. @notice: out, malloc()ed; or NULL. */
 int conn_open(struct varve_vm *vm, struct conn *conn, char **notice);
 void conn_close(struct conn *conn);

@@ -14,7 +14,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,6 +28,7 @@
 #include "sock.h"
 
 #define OPEN_NS 10000000000ull
+#define PART_NS 2000000000ull
 #define NAP_FIRST_NS 500000
 #define NAP_MAX_NS 50000000
 
@@ -51,6 +54,20 @@ void conn_close(struct conn *conn)
 	if (conn->sock >= 0)
 		close(conn->sock);
 	conn->sock = -1;
+}
+
+void conn_part(struct conn *conn)
+{
+	uint64_t until = clock_now() + PART_NS, now;
+	if (conn->sock < 0 || shutdown(conn->sock, SHUT_WR) < 0)
+		return;
+	while ((now = clock_now()) < until) {
+		char byte;
+		struct pollfd p = {.fd = conn->sock, .events = POLLIN};
+		if (poll(&p, 1, (int)((until - now) / 1000000) + 1) > 0 &&
+		    recv(conn->sock, &byte, 1, MSG_DONTWAIT) <= 0)
+			return;
+	}
 }
 
 void conn_free(struct conn *conn)

@@ -191,6 +191,13 @@ void varve_vm_close(struct varve_vm *vm)
 	}
 	if (vm->session)
 		varve_session_abandon(vm->session);
+	while (vm->idle) {
+		struct conn *conn = vm->idle;
+		vm->idle = conn->next;
+		conn_free(conn);
+	}
+	if (vm->main)
+		conn_part(vm->main);
 	pthread_cond_destroy(&vm->session_ended);
 	pthread_mutex_destroy(&vm->idle_lock);
 	pthread_mutex_destroy(&vm->lock);
