@@ -85,6 +85,11 @@ void peer_send(struct peer *peer, enum wire_type type, uint32_t serial, const st
 {
 	if (peer->gone)
 		return;
+	if (payload && payload->bad) {
+		/* There was no memory for it: half an answer would be worse than none. */
+		peer_close(peer);
+		return;
+	}
 	int r = peer->parcels ? -EAGAIN : wire_send(peer->fd, type, serial, payload, pass);
 	if (r == -EAGAIN)
 		queue(peer, type, serial, payload, pass);
@@ -132,7 +137,7 @@ void peer_reply(struct peer *peer, const struct buf *payload, int pass)
 	buf_u32(&reply, 0);
 	if (payload)
 		buf_put(&reply, payload->data, payload->size);
-	if (reply.bad)
+	if (reply.bad || (payload && payload->bad))
 		peer_close(peer);
 	else
 		peer_send(peer, WIRE_REPLY, peer->serial, &reply, pass);

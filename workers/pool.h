@@ -18,6 +18,8 @@ struct pool_setup {
 	struct dir *base;
 	struct dir *priv;
 	struct catalog *catalog;
+	int lock; /**< descriptor of the store's lock: until the last worker is dead, no other coordinator has the store;
+	               0 or less: none */
 	enum read_method method;
 	unsigned depth; /**< files in flight per worker */
 	uint64_t

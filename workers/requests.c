@@ -183,6 +183,23 @@ static void commit_persisted(void *arg, struct op *op)
 	reply_commit(peer);
 }
 
+static void persist_commit(struct peer *peer)
+{
+	struct op *op = op_persist(&peer->coordinator->store);
+	if (op)
+		start(peer, op, commit_persisted);
+	else
+		reply_commit(peer);
+}
+
+static void commit_mended(void *arg, struct op *op)
+{
+	struct peer *peer = op_over(arg);
+	if (op->result)
+		log_line(peer->coordinator, "publishing a commit: %s", op->text);
+	persist_commit(peer);
+}
+
 static void committed(void *arg, struct op *op)
 {
 	struct peer *peer = op_over(arg);
@@ -193,11 +210,16 @@ static void committed(void *arg, struct op *op)
 	}
 	op_commit_id(op, &peer->commit);
 	peer->coordinator->background_due = true;
-	struct op *persist = store->sync == VARVE_SYNC_COMMIT ? op_persist(store) : NULL;
-	if (persist)
-		start(peer, persist, commit_persisted);
-	else
+	if (store->sync != VARVE_SYNC_COMMIT) {
 		reply_commit(peer);
+		return;
+	}
+	/* What could not be published can not be synced. */
+	struct op *mend = store->unpublished ? op_mend(store) : NULL;
+	if (mend)
+		start(peer, mend, commit_mended);
+	else
+		persist_commit(peer);
 }
 
 static int do_commit(struct peer *peer, struct cursor *payload)

@@ -2,8 +2,8 @@
  * worker.c - a worker process.
  *
  * It is forked, not executed: what it needs is in its memory already, and being replaced costs a fork. So the first
- * thing it does is to give back what it should not have: every descriptor but its own few (clients' sockets, the
- * store's lock and the session's locks would otherwise live on in it), the coordinator's signal handlers and mask, and
+ * thing it does is to give back what it should not have: every descriptor but its own few (clients' sockets and the
+ * session's lock would otherwise live on in it), the coordinator's signal handlers and mask, and
  * the right to write to the catalog.
  *
  *   worker_main: shed -> say HELLO -> [ ring_take -> job_run -> ring_done ]* -> _exit
@@ -151,8 +151,13 @@ static int compare_fds(const void *a, const void *b)
 static void shed_descriptors(const struct worker_start *start)
 {
 	int keep[] = {STDERR_FILENO, start->setup->base->fd, start->setup->priv->fd, start->ring->wake_fd,
-	    start->control, -1, -1};
+	    start->control, -1, -1, -1};
 	unsigned count = 5;
+
+	/* A coordinator that is killed gives back its lock before its workers are told to die: the next one must not start
+	 * while one of them is still writing. */
+	if (start->setup->lock > 0)
+		keep[count++] = start->setup->lock;
 
 	/* Standard input and output stay taken, by nothing: no file of the store may ever get their numbers. */
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -247,7 +247,8 @@ static void check_log(const struct life *life, const struct varve_log *log, cons
 	for (int step = 0; step < LIFE_STEPS; step++) {
 		cr_assert(!life->made[step] || seen[step] == 1, "%s: the commit of step %d is lost", what, step);
 		cr_assert(life->made[step] || life->maybe[step] || !seen[step],
-		    "%s: the commit of step %d failed, and yet was made", what, step);
+		    "%s: the commit of step %d failed, and yet was made; %d calls failed, the last with %d, %s", what,
+		    step, life->failed, life->last_error, life->last_text);
 	}
 	cr_assert(current == life->current || current == life->maybe_current,
 	    "%s: the current commit is that of step %d, not %d", what, current, life->current);
