@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "varve_perf.h"
@@ -109,8 +108,12 @@ static int commit_history(struct store *store, const char *name, struct source *
 			r = keep_goals(store, source);
 		}
 	}
-	if (!r && (varve_persist(store->vm) < 0 || varve_optimize(store->vm) < 0))
+	if (!r && varve_persist(store->vm) < 0)
 		r = failed("persisting");
+	/* A history made in a second leaves the background work behind; that of a store in use is done. */
+	perf_progress("%s: finishing the background work", name);
+	if (!r && varve_optimize(store->vm) < 0)
+		r = failed("finishing the background work");
 	if (!r) {
 		qsort(times, source->commits, sizeof(*times), compare_doubles);
 		store->commit_seconds = times[source->commits / 2];
@@ -207,30 +210,6 @@ static int make_copies(struct store *store)
 	return 0;
 }
 
-/* Workers without a job make what speeds later restores up. A store that has just been made in seconds is behind with
- * that; one in use is not. So wait until nothing has happened for a while; not for ever, should something always. */
-static int settle(struct store *store, const char *name)
-{
-	const struct timespec pause = {.tv_nsec = 100000000};
-	double start = perf_now(), quiet = start;
-	uint64_t jobs = UINT64_MAX;
-	while (perf_now() - quiet < 0.5 && perf_now() - start < 60) {
-		struct varve_stat *stat;
-		bool busy = false;
-		perf_progress("%s: waiting for background work to end", name);
-		if (varve_stat(store->vm, &stat) < 0)
-			return failed("asking for the state");
-		for (size_t i = 0; i < stat->workers_count; i++)
-			busy = busy || stat->workers[i].busy;
-		if (busy || stat->jobs != jobs)
-			quiet = perf_now();
-		jobs = stat->jobs;
-		varve_stat_free(stat);
-		nanosleep(&pause, NULL);
-	}
-	return 0;
-}
-
 int store_make(struct store *store, const struct settings *settings, const char *name, struct source *source)
 {
 	struct varve_options options = VARVE_OPTIONS_INIT;
@@ -241,7 +220,7 @@ int store_make(struct store *store, const struct settings *settings, const char 
 	options.workers = settings->workers;
 	if (varve_vm_open(store->path, &options, &store->vm) < 0)
 		return failed("opening the store");
-	if (commit_history(store, name, source) < 0 || find_chains(store) < 0 || settle(store, name) < 0)
+	if (commit_history(store, name, source) < 0 || find_chains(store) < 0)
 		return -1;
 	return make_copies(store);
 }
