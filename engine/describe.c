@@ -75,18 +75,28 @@ int describe_log(const struct store *store, uint32_t first, uint32_t count, bool
 	return out->bad ? fail_sys(ENOMEM, "memory for the log") : 0;
 }
 
-static uint64_t private_bytes(const struct store *store, const struct varve_id *id)
+/* What a file in .varve/ takes on disk is its module's, which its name begins with. */
+struct private_sum {
+	const struct store *store;
+	struct varve_module_stat *list;
+	uint32_t *places; /* by module: where it is in the list */
+};
+
+static int add_private(void *arg, const char *name)
 {
-	static const char *const suffixes[] = {"delta", "next", "last"};
-	uint64_t sum = 0;
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
-		char name[NAME_MAX_SIZE];
-		struct stat st;
-		name_private(name, id, suffixes[i]);
-		if (store->priv.fd >= 0 && file_stat(&store->priv, name, &st) == 0)
-			sum += (uint64_t)st.st_size;
-	}
-	return sum;
+	struct private_sum *sum = arg;
+	char text[VARVE_ID_TEXT + 1];
+	struct varve_id id;
+	struct stat st;
+	if (strlen(name) <= VARVE_ID_TEXT || name[VARVE_ID_TEXT] != '.')
+		return 0;
+	memcpy(text, name, VARVE_ID_TEXT);
+	text[VARVE_ID_TEXT] = 0;
+	uint32_t module = id_from_text(text, &id) ? history_module(&sum->store->history, &id) : MODULE_NONE;
+	if (module == MODULE_NONE || sum->places[module] == UINT32_MAX || file_stat(&sum->store->priv, name, &st))
+		return 0;
+	sum->list[sum->places[module]].private_bytes += (uint64_t)st.st_blocks * 512;
+	return 0;
 }
 
 int describe_modules(const struct store *store, struct varve_module_stat **list, size_t *count)
@@ -94,8 +104,12 @@ int describe_modules(const struct store *store, struct varve_module_stat **list,
 	uint32_t modules = catalog_count(&store->catalog);
 	*count = 0;
 	*list = calloc(modules + 1, sizeof(**list));
-	if (!*list)
+	uint32_t *places = malloc((modules + 1) * sizeof(*places));
+	if (!*list || !places) {
+		free(places);
 		return fail_sys(ENOMEM, "memory for the status");
+	}
+	memset(places, 0xff, (modules + 1) * sizeof(*places));
 	for (uint32_t m = 0; m < modules; m++) {
 		const struct catalog_module *module = catalog_module(&store->catalog, m);
 		struct varve_module_stat *stat = &(*list)[*count];
@@ -110,8 +124,12 @@ int describe_modules(const struct store *store, struct varve_module_stat **list,
 		bool hidden = module->length > 1 && id_equal(&chain_entry(&store->catalog, m, module->length - 1)->id,
 		                                        &chain_entry(&store->catalog, m, 0)->id);
 		stat->last_bytes = module->length > 1 && !hidden ? stat->size : 0;
-		stat->private_bytes = private_bytes(store, &module->id);
+		places[m] = (uint32_t)*count;
 		(*count)++;
 	}
+	struct private_sum sum = {store, *list, places};
+	if (store->priv.fd >= 0)
+		dir_each(&store->priv, add_private, &sum);
+	free(places);
 	return 0;
 }

@@ -139,12 +139,14 @@ static int append(const struct dir *dir, const char *name, const void *data, siz
 	return r;
 }
 
-static int start_journal(struct journal *j, uint64_t sequence)
+static int start_journal(struct journal *j, uint64_t sequence, bool sync)
 {
 	struct buf head = {0};
 	history_begin_file(j->history, sequence, &head);
 	int r = head.bad ? fail_sys(ENOMEM, "memory for a record")
-	                 : file_publish(j->priv, j->priv, JOURNAL, head.data, head.size, false);
+	                 : file_publish(j->priv, j->priv, JOURNAL, head.data, head.size, sync);
+	if (!r && sync)
+		r = dir_sync(j->priv);
 	if (!r) {
 		j->journal_size = j->head_size = head.size;
 		j->repeats = false;
@@ -153,7 +155,7 @@ static int start_journal(struct journal *j, uint64_t sequence)
 	return r;
 }
 
-int journal_append(struct journal *j, const struct buf *records, bool moves)
+int journal_append(struct journal *j, const struct buf *records, bool moves, bool sync)
 {
 	if (records->bad)
 		return fail_sys(ENOMEM, "memory for a record");
@@ -164,7 +166,7 @@ int journal_append(struct journal *j, const struct buf *records, bool moves)
 	if (r)
 		return fail_sys(-r, ".varve/%s", JOURNAL);
 	if (moves && j->persisted_once && !journal_unpersisted(j)) {
-		r = append(j->base, COMMITS, records->data, records->size, j->commits_size, false);
+		r = append(j->base, COMMITS, records->data, records->size, j->commits_size, sync);
 		if (!r) {
 			j->commits_size += records->size;
 			j->stale += records->size;
@@ -175,10 +177,10 @@ int journal_append(struct journal *j, const struct buf *records, bool moves)
 	if (!j->journal_size) {
 		/* Records in hand have numbers already: the last elsewhere is the one before the first of them. */
 		uint64_t first = get_le64(records->data + 8);
-		r = start_journal(j, first - 1);
+		r = start_journal(j, first - 1, sync);
 	}
 	if (!r)
-		r = append(j->priv, JOURNAL, records->data, records->size, j->journal_size, false);
+		r = append(j->priv, JOURNAL, records->data, records->size, j->journal_size, sync);
 	if (!r)
 		j->journal_size += records->size;
 	return r;
@@ -262,7 +264,7 @@ int journal_persist(struct journal *j, bool sync)
 	j->unsynced = false;
 	j->persisted = j->history->count;
 	/* From here on `commits` has it all: a journal that stays only repeats what is known. */
-	if (j->journal_size && start_journal(j, j->history->sequence) && !file_unlink(j->priv, JOURNAL)) {
+	if (j->journal_size && start_journal(j, j->history->sequence, false) && !file_unlink(j->priv, JOURNAL)) {
 		j->journal_size = 0;
 		j->repeats = false;
 	}

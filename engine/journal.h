@@ -31,8 +31,8 @@ struct journal {
 int journal_open(struct journal *journal, const struct dir *base, const struct dir *priv, struct history *history,
     bool read_only, struct buf *notices);
 
-/** journal_append() - write @records, all or nothing. @moves: they only move the current commit. */
-int journal_append(struct journal *journal, const struct buf *records, bool moves);
+/** journal_append() - write @records, all or nothing. @moves: they only move the current commit. @sync: to the device. */
+int journal_append(struct journal *journal, const struct buf *records, bool moves, bool sync);
 
 /** journal_persist() - bring everything to `commits`; @sync: to the device, too. */
 int journal_persist(struct journal *journal, bool sync);

@@ -119,7 +119,7 @@ static int add(struct op_commit *c, struct fresh_entry *fresh, struct standing *
 	    &store->history, &c->id, c->label, now(), fresh, fresh_count, changes, changes_count, &c->records);
 	if (index < 0)
 		return (int)index;
-	r = journal_append(&store->journal, &c->records, false);
+	r = journal_append(&store->journal, &c->records, false, store->sync == VARVE_SYNC_COMMIT);
 	if (r)
 		history_drop_newest(&store->history, current, c->sequence_before);
 	return r;

@@ -25,6 +25,7 @@ struct op_restore {
 	uint32_t commit;
 	uint32_t count; /* modules */
 	uint32_t at;
+	uint32_t *order; /* modules, the largest first: what ends last should be short */
 	uint32_t *to; /* by module */
 	uint32_t *from;
 	bool *touched;
@@ -90,10 +91,10 @@ static enum op_step end(struct op_restore *r)
 static enum op_step next_forward(struct op_restore *r, struct job *job)
 {
 	struct op *op = &r->op;
-	while (r->at < r->count && r->to[r->at] == CHAIN_NONE)
+	while (r->at < r->count && r->to[r->order[r->at]] == CHAIN_NONE)
 		r->at++;
 	if (r->at < r->count && !op->result && !op->cancelled) {
-		op_fail(op, hand_out(r, job, r->at, r->to[r->at]));
+		op_fail(op, hand_out(r, job, r->order[r->at], r->to[r->order[r->at]]));
 		if (!op->result) {
 			r->at++;
 			return OP_JOB;
@@ -155,6 +156,8 @@ static void done(struct op *op, const struct job *job)
 		return;
 	if (job->result && r->phase == BACK) {
 		/* It stays without a stamp, and is brought to its commit before it is next used. */
+		if (op->store->unsettled)
+			return; /* said once is enough */
 		op->store->unsettled = true;
 		size_t used = strlen(op->text);
 		snprintf(
@@ -179,6 +182,7 @@ static void restore_free(struct op *op)
 	struct op_restore *r = (struct op_restore *)op;
 	free(r->to);
 	free(r->from);
+	free(r->order);
 	free(r->touched);
 	free(r->mapped);
 	free(r->shrinks);
@@ -219,6 +223,34 @@ static int find_shrinks(struct op_restore *r)
 	return 0;
 }
 
+struct sized {
+	uint32_t module;
+	uint64_t size;
+};
+
+static int larger_first(const void *a, const void *b)
+{
+	const struct sized *x = a, *y = b;
+	return x->size != y->size ? (x->size < y->size) - (x->size > y->size)
+	                          : (x->module > y->module) - (x->module < y->module);
+}
+
+static void put_in_order(struct op_restore *r)
+{
+	struct sized *list = malloc((r->count + 1) * sizeof(*list));
+	for (uint32_t m = 0; m < r->count; m++) {
+		r->order[m] = m;
+		if (list)
+			list[m] = (struct sized) {m, size_at(r->op.store, m, r->to[m], 0)};
+	}
+	if (!list)
+		return; /* then in any order */
+	qsort(list, r->count, sizeof(*list), larger_first);
+	for (uint32_t i = 0; i < r->count; i++)
+		r->order[i] = list[i].module;
+	free(list);
+}
+
 struct op *op_restore(struct store *store, uint32_t commit, unsigned workers, bool dry)
 {
 	struct op_restore *r = op_new(store, &restore_kind, sizeof(*r));
@@ -230,15 +262,17 @@ struct op *op_restore(struct store *store, uint32_t commit, unsigned workers, bo
 	r->count = catalog_count(&store->catalog);
 	r->to = malloc((r->count + 1) * sizeof(*r->to));
 	r->from = malloc((r->count + 1) * sizeof(*r->from));
+	r->order = malloc((r->count + 1) * sizeof(*r->order));
 	r->touched = calloc(r->count + 1, sizeof(*r->touched));
 	r->mapped = calloc(r->count + 1, sizeof(*r->mapped));
-	if (!r->to || !r->from || !r->touched || !r->mapped) {
+	if (!r->to || !r->from || !r->order || !r->touched || !r->mapped) {
 		fail_sys(ENOMEM, "memory for a restore");
 		op_free(&r->op);
 		return NULL;
 	}
 	history_table(&store->history, commit, r->to);
 	history_table(&store->history, store->history.current, r->from);
+	put_in_order(r);
 	r->report.commit = store->history.commits[commit].id;
 	for (uint32_t i = 0; i < r->count; i++)
 		r->report.modules_total += r->to[i] != CHAIN_NONE;

@@ -253,7 +253,7 @@ int store_set_current(struct store *store, uint32_t commit)
 	uint64_t sequence = store->history.sequence;
 	struct buf records = {0};
 	history_set_current(&store->history, commit, &records);
-	int r = journal_append(&store->journal, &records, true);
+	int r = journal_append(&store->journal, &records, true, store->sync == VARVE_SYNC_COMMIT);
 	if (r) {
 		store->history.current = before;
 		store->history.sequence = sequence;

@@ -402,7 +402,7 @@ struct varve_module_stat {
 	uint64_t base_bytes; /**< sizes of its files in the store */
 	uint64_t deltas_bytes;
 	uint64_t last_bytes; /**< 0 while the base is the last, too */
-	uint64_t private_bytes; /**< in .varve/ */
+	uint64_t private_bytes; /**< what it takes on disk in .varve/: all of it can be made again */
 };
 
 /** The store and the processes that serve it; free with varve_stat_free(). */

@@ -33,6 +33,7 @@ struct coordinator {
 	unsigned peers_count;
 	bool settling; /**< after a crash: clients are greeted when it is over */
 	bool session_ending; /**< the session's modules are being brought back */
+	uint64_t turns; /**< requests that had to wait so far */
 	bool turn_over; /**< an operation has ended: those that wait get their turn */
 	bool background_due; /**< something was committed, or a restore showed that tiers are missing */
 	bool stop;

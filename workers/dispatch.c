@@ -348,13 +348,12 @@ int dispatch_open(struct dispatch *d, struct store *store, enum read_method meth
 	        .catalog = &store->catalog,
 	        .take_fd = no_fd,
 	        .found = no_finding},
-	    .setup =
-	        {.base = &store->base,
-	            .priv = &store->priv,
-	            .catalog = &store->catalog,
-	            .lock = store->lock,
-	            .method = method,
-	            .depth = 64},
+	    .setup = {.base = &store->base,
+	        .priv = &store->priv,
+	        .catalog = &store->catalog,
+	        .lock = store->lock,
+	        .method = method,
+	        .depth = 64},
 	    .events = {on_done, on_found, notice, d},
 	};
 	const char *here = getenv("VARVE_INLINE");

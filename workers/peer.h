@@ -41,9 +41,9 @@ struct peer {
 	int held_fd; /**< the descriptor that came with it */
 	bool mended; /**< unpublished files have been seen to, for this request */
 	bool waiting; /**< for its turn: another operation, or another's session */
+	uint64_t turn; /**< in which order those that wait came */
 	int64_t deadline_ms; /**< waiting for a session: until then; -1: for ever */
 	struct varve_id module; /**< MODULE: the one that is brought to its commit */
-	struct varve_id commit; /**< COMMIT, once made and while it is persisted */
 	struct varve_id *kept; /**< RESTORE: ids of the session's modules when it began */
 	uint32_t kept_count;
 	uint64_t progress_ns; /**< when progress was last sent */

@@ -167,59 +167,16 @@ static int do_module(struct peer *peer, struct cursor *payload)
 
 /* ---- commit ----------------------------------------------------------------------------------------------------- */
 
-static void reply_commit(struct peer *peer)
-{
-	struct buf out = {0};
-	wire_put_id(&out, &peer->commit);
-	peer_reply(peer, &out, -1);
-	buf_free(&out);
-}
-
-static void commit_persisted(void *arg, struct op *op)
-{
-	struct peer *peer = op_over(arg);
-	if (op->result)
-		log_line(peer->coordinator, "persisting a commit: %s", op->text);
-	reply_commit(peer);
-}
-
-static void persist_commit(struct peer *peer)
-{
-	struct op *op = op_persist(&peer->coordinator->store);
-	if (op)
-		start(peer, op, commit_persisted);
-	else
-		reply_commit(peer);
-}
-
-static void commit_mended(void *arg, struct op *op)
-{
-	struct peer *peer = op_over(arg);
-	if (op->result)
-		log_line(peer->coordinator, "publishing a commit: %s", op->text);
-	persist_commit(peer);
-}
-
 static void committed(void *arg, struct op *op)
 {
 	struct peer *peer = op_over(arg);
-	struct store *store = &peer->coordinator->store;
-	if (op->result) {
-		peer_reply_error(peer, op->result, op->text);
-		return;
-	}
-	op_commit_id(op, &peer->commit);
+	struct varve_id id;
+	struct buf out = {0};
+	op_commit_id(op, &id);
+	wire_put_id(&out, &id);
 	peer->coordinator->background_due = true;
-	if (store->sync != VARVE_SYNC_COMMIT) {
-		reply_commit(peer);
-		return;
-	}
-	/* What could not be published can not be synced. */
-	struct op *mend = store->unpublished ? op_mend(store) : NULL;
-	if (mend)
-		start(peer, mend, commit_mended);
-	else
-		persist_commit(peer);
+	reply_result(peer, op, &out, -1);
+	buf_free(&out);
 }
 
 static int do_commit(struct peer *peer, struct cursor *payload)
@@ -614,6 +571,7 @@ static int perform(struct peer *peer, struct cursor *payload, int *fd)
 static void hold(struct peer *peer, struct wire_message *message, const struct cursor *payload)
 {
 	peer->waiting = true;
+	peer->turn = ++peer->coordinator->turns;
 	buf_put(&peer->held, payload->at, cursor_left(payload));
 	peer->held_fd = message->fd;
 	message->fd = -1;
@@ -665,12 +623,21 @@ void request_handle(struct peer *peer, struct wire_message *message)
 	}
 }
 
+/* The one that has waited longest of those behind turn @after. */
+static struct peer *next_waiting(struct coordinator *c, uint64_t after)
+{
+	struct peer *first = NULL;
+	for (struct peer *peer = c->peers; peer; peer = peer->next)
+		if (peer->waiting && !peer->gone && peer->turn > after && (!first || peer->turn < first->turn))
+			first = peer;
+	return first;
+}
+
 void requests_retry(struct coordinator *c)
 {
+	struct peer *peer;
 	c->turn_over = false;
-	for (struct peer *peer = c->peers; peer; peer = peer->next) {
-		if (!peer->waiting || peer->gone)
-			continue;
+	for (uint64_t turn = 0; (peer = next_waiting(c, turn)); turn = peer->turn) {
 		struct cursor payload = cursor_over(peer->held.data, peer->held.size);
 		int r = perform(peer, &payload, &peer->held_fd);
 		if (r == -EAGAIN)

@@ -264,7 +264,8 @@ static void kill_coordinator(struct varve_vm *vm)
 {
 	struct pollfd p = {(int)syscall(SYS_pidfd_open, coordinator_pid(vm), 0), POLLIN, 0};
 	cr_assert(p.fd >= 0);
-	usleep(20000); /* a worker that has been forked just now would still hold the clients' sockets open for a moment */
+	usleep(
+	    20000); /* a worker that has been forked just now would still hold the clients' sockets open for a moment */
 	cr_assert(syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0) == 0);
 	cr_assert(poll(&p, 1, 10000) == 1);
 	close(p.fd);
