@@ -399,3 +399,86 @@ Test(damage, removing_the_private_directory_costs_only_what_was_not_persisted)
 	expect_verified(vm, NULL);
 	varve_vm_close(vm);
 }
+
+/* ---- what only makes restores fast ------------------------------------------------------------------------------- */
+
+#define LONG 40
+
+static void fill_long(char *image, int k)
+{
+	noise(image, SIZE, 7);
+	for (int i = 1; i <= k; i++)
+		noise(image + (size_t)(i % 9) * 4000, 300, (uint64_t)i + 1000);
+}
+
+/* All files of .varve/ that end in @suffix, or begin with it behind the module's id. */
+static size_t spoil_all(const char *suffix, const struct way *way)
+{
+	size_t count = 0;
+	char name[64];
+	for (int i = -1; i < 64; i++) {
+		snprintf(name, sizeof(name), i < 0 ? "%s" : "%s%d", suffix, i);
+		const char *file = store_private("L", name);
+		if (file_bytes(file) <= 0)
+			continue;
+		way->spoil(file);
+		count++;
+	}
+	return count;
+}
+
+/* Tiers, undo deltas and page hashes are believed only as far as the hash of the image that results. */
+static void restore_all(const char *suffix, const struct way *way, const struct varve_id *long_ids)
+{
+	static const int order[] = {39, 38, 35, 20, 36, 39, 0, 17, 39, 3};
+	static char want[SIZE];
+	struct varve_vm *vm = store_open();
+	must(varve_restore(vm, &long_ids[LONG - 1], NULL, NULL));
+	cr_assert(spoil_all(suffix, way) > 0, "there are no files .%s", suffix);
+	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
+		size_t size;
+		fill_long(want, order[i]);
+		int r = varve_restore(vm, &long_ids[order[i]], NULL, NULL);
+		cr_assert(r == 0, ".%s is %s: restore of %d gives %d, %s", suffix, way->name, order[i], r,
+		    varve_last_error());
+		store_expect("L", want, SIZE);
+		char *is = store_checkout(vm, &long_ids[order[i]], "L", &size);
+		cr_assert(size == SIZE && memcmp(is, want, SIZE) == 0, ".%s is %s: checkout of %d", suffix, way->name,
+		    order[i]);
+		free(is);
+	}
+	expect_verified(vm, NULL);
+	must(varve_optimize(vm));
+	varve_vm_close(vm);
+	end_processes();
+	for (int i = -1; i < 64; i++) {
+		char name[64];
+		snprintf(name, sizeof(name), i < 0 ? "%s" : "%s%d", suffix, i);
+		rmdir(store_path(store_private("L", name)));
+	}
+}
+
+Test(damage, of_what_only_makes_restores_fast_costs_nothing_and_never_gives_a_wrong_image)
+{
+	static const char *const suffixes[] = {"tiers", "undo", "pages"};
+	struct varve_id long_ids[LONG];
+	static char image[SIZE];
+	struct varve_vm *vm = store_open();
+	for (int k = 0; k < LONG; k++) {
+		fill_long(image, k);
+		long_ids[k] = store_commit(vm, &(struct content) {"L", image, SIZE, NULL}, 1);
+	}
+	must(varve_optimize(vm));
+	varve_vm_close(vm);
+	end_processes();
+	char copy[700], back[1500];
+	snprintf(copy, sizeof(copy), "cp -a %s %s-kept", store_path(""), store_path(""));
+	snprintf(back, sizeof(back), "rm -r %s && cp -a %s-kept %s", store_path(""), store_path(""), store_path(""));
+	cr_assert(system(copy) == 0);
+	for (size_t s = 0; s < 3; s++) {
+		for (size_t i = s; i < WAYS; i += (size_t)how_many(3, 1)) {
+			restore_all(suffixes[s], &ways[i], long_ids);
+			cr_assert(system(back) == 0);
+		}
+	}
+}
