@@ -442,7 +442,7 @@ Test(clients, a_restore_that_is_cancelled_leaves_every_module_where_it_was)
 	struct varve_memory *memory;
 	struct varve_id ids[2];
 	static char image[200000];
-	char name[8];
+	char name[16];
 	for (int k = 0; k < 2; k++) {
 		must(varve_session_begin(vm, 0, &session));
 		for (int m = 0; m < MODULES; m++) {

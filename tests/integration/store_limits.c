@@ -162,7 +162,7 @@ Test(limits, more_modules_than_a_process_may_open_files)
 			struct varve_memory *memory;
 			must(varve_session_begin(vm, 0, &session));
 			for (int m = part * 60; m < part * 60 + 60; m++) {
-				char name[8];
+				char name[16];
 				snprintf(name, sizeof(name), "M%d", m);
 				struct varve_id id = id_of(name);
 				if (k == 0)
@@ -178,7 +178,7 @@ Test(limits, more_modules_than_a_process_may_open_files)
 	for (int k = 0; k < 2; k++) {
 		must(varve_restore(vm, &ids[k], NULL, NULL));
 		for (int m = 0; m < 300; m += 7) {
-			char name[8];
+			char name[16];
 			snprintf(name, sizeof(name), "M%d", m);
 			store_expect_fill(name, 5000, 'a' + k);
 		}
