@@ -20,7 +20,7 @@
  * content, too, nothing is missing from sight; else M.next is published at once instead of step 5, so that image t
  * can be had without .varve/.
  */
-#include "job_kinds.h"
+#include "publish.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,15 +33,7 @@
 
 #define COPY_BYTES (1u << 20)
 
-/* The names that publishing moves about. */
-struct names {
-	char backing[NAME_MAX_SIZE];
-	char next[NAME_MAX_SIZE];
-	char delta[NAME_MAX_SIZE];
-	char last[NAME_MAX_SIZE];
-};
-
-static void names_of(const struct job_context *context, uint32_t module, struct names *names)
+void publish_names_of(const struct job_context *context, uint32_t module, struct publish_names *names)
 {
 	const struct varve_id *id = &catalog_module(context->catalog, module)->id;
 	name_backing(names->backing, id);
@@ -68,7 +60,7 @@ static bool needs_delta_in_sight(const struct job_context *context, uint32_t mod
 /* ---- the pending delta ------------------------------------------------------------------------------------------ */
 
 /* Makes the delta of the newest entry @t again, from the images on both sides of it. */
-static int rebuild_pending(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
+static int rebuild_pending(struct job_context *context, uint32_t module, uint32_t t, const struct publish_names *names)
 {
 	struct job_scratch *s = context->scratch;
 	struct job scan = {.module = module};
@@ -99,7 +91,7 @@ static int rebuild_pending(struct job_context *context, uint32_t module, uint32_
 }
 
 /* Sees to it that the delta of the newest entry @t >= 1 is where place_delta() says. */
-static int ensure_pending(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
+int publish_ensure_pending(struct job_context *context, uint32_t module, uint32_t t, const struct publish_names *names)
 {
 	const struct chain_entry *entry = chain_entry(context->catalog, module, t);
 	struct place pending = {.dir = context->priv}, published;
@@ -115,7 +107,7 @@ static int ensure_pending(struct job_context *context, uint32_t module, uint32_t
 }
 
 /* Step 1, for entry @index, which is the newest but one. */
-static int publish_delta(struct job_context *context, uint32_t module, uint32_t index, const struct names *names)
+int publish_delta(struct job_context *context, uint32_t module, uint32_t index, const struct publish_names *names)
 {
 	struct place pending = {.dir = context->priv}, published;
 	snprintf(pending.name, sizeof(pending.name), "%s", names->delta);
@@ -125,7 +117,7 @@ static int publish_delta(struct job_context *context, uint32_t module, uint32_t 
 		return file_rename(pending.dir, pending.name, published.dir, published.name);
 	if (file_exists(published.dir, published.name))
 		return 0;
-	int r = ensure_pending(context, module, index, names);
+	int r = publish_ensure_pending(context, module, index, names);
 	return r ? r : file_rename(context->priv, names->delta, published.dir, published.name);
 }
 
@@ -149,7 +141,7 @@ static int copy_range(int from, int to, uint64_t offset, uint64_t size)
 }
 
 static int copy_by_hand(
-    struct job_context *context, int from, int to, uint64_t offset, uint64_t size, const struct names *names)
+    struct job_context *context, int from, int to, uint64_t offset, uint64_t size, const struct publish_names *names)
 {
 	struct image *buffer = &context->scratch->old;
 	int r = image_reserve(buffer, COPY_BYTES);
@@ -163,7 +155,7 @@ static int copy_by_hand(
 }
 
 /* Copies what @from has, leaving holes holes; by cloning where the file system can. */
-static int copy_file(struct job_context *context, int from, int to, uint64_t size, const struct names *names)
+static int copy_file(struct job_context *context, int from, int to, uint64_t size, const struct publish_names *names)
 {
 	if (ioctl(to, FICLONE, from) == 0)
 		return 0;
@@ -186,7 +178,7 @@ static int copy_file(struct job_context *context, int from, int to, uint64_t siz
 }
 
 /* Steps 2 and 3 for t = 1: there is no last yet, the whole image is copied from the backing file. */
-static int first_last(struct job_context *context, struct job *job, int backing, const struct names *names)
+static int first_last(struct job_context *context, struct job *job, int backing, const struct publish_names *names)
 {
 	int fd = file_create(context->priv, names->last);
 	if (fd < 0)
@@ -200,7 +192,8 @@ static int first_last(struct job_context *context, struct job *job, int backing,
 }
 
 /* Copies the pages of scratch->delta's runs from the backing file. */
-static int copy_changed(struct job_context *context, struct job *job, int backing, int fd, const struct names *names)
+static int copy_changed(
+    struct job_context *context, struct job *job, int backing, int fd, const struct publish_names *names)
 {
 	struct job_scratch *s = context->scratch;
 	const struct delta *delta = &s->delta;
@@ -223,7 +216,7 @@ static int copy_changed(struct job_context *context, struct job *job, int backin
 }
 
 /* Steps 2 and 3. */
-static int carry_last(struct job_context *context, struct job *job, int backing, const struct names *names)
+static int carry_last(struct job_context *context, struct job *job, int backing, const struct publish_names *names)
 {
 	struct job_scratch *s = context->scratch;
 	struct place before;
@@ -256,7 +249,7 @@ static int carry_last(struct job_context *context, struct job *job, int backing,
 }
 
 /* Steps 4 and 5. */
-static int put_in_sight(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
+static int put_in_sight(struct job_context *context, uint32_t module, uint32_t t, const struct publish_names *names)
 {
 	int r = fault_at("publish.carried");
 	if (r)
@@ -277,7 +270,7 @@ static int put_in_sight(struct job_context *context, uint32_t module, uint32_t t
 	return file_rename(context->priv, names->next, published.dir, published.name);
 }
 
-static int publish_next(struct job_context *context, struct job *job, const struct names *names)
+static int publish_next(struct job_context *context, struct job *job, const struct publish_names *names)
 {
 	int backing = file_open(context->base, names->backing, O_RDONLY);
 	if (backing < 0)
@@ -296,8 +289,8 @@ static int publish_next(struct job_context *context, struct job *job, const stru
 
 int job_publish(struct job_context *context, struct job *job)
 {
-	struct names names;
-	names_of(context, job->module, &names);
+	struct publish_names names;
+	publish_names_of(context, job->module, &names);
 	struct stat st;
 	if (file_stat(context->priv, names.next, &st))
 		return 0; /* another worker was through with it before it died */
@@ -306,134 +299,4 @@ int job_publish(struct job_context *context, struct job *job)
 	struct place base;
 	place_base(context, job->module, &base);
 	return file_rename(context->priv, names.next, base.dir, base.name);
-}
-
-/* ---- repair ----------------------------------------------------------------------------------------------------- */
-
-/* M.next is there: the commit was decided and its publishing not finished, or it was never decided. */
-static int repair_next(struct job_context *context, uint32_t module, uint32_t t, const struct names *names)
-{
-	struct place next = {.dir = context->priv};
-	snprintf(next.name, sizeof(next.name), "%s", names->next);
-	if (!file_exists(next.dir, next.name))
-		return 0;
-	if (!delta_matches(context, &next, chain_entry(context->catalog, module, t)))
-		return file_unlink(next.dir, next.name);
-	int r = t >= 2 ? publish_delta(context, module, t - 1, names) : 0;
-	return r ? r : file_rename(next.dir, next.name, context->priv, names->delta);
-}
-
-/* The base is whole: either in sight, or as M.next, its first commit decided but not published. */
-static int repair_base(struct job_context *context, uint32_t module, const struct names *names)
-{
-	const struct chain_entry *entry = chain_entry(context->catalog, module, 0);
-	struct place next = {.dir = context->priv}, base;
-	snprintf(next.name, sizeof(next.name), "%s", names->next);
-	place_base(context, module, &base);
-	struct stat st;
-	if (file_stat(base.dir, base.name, &st) == 0) {
-		if (catalog_module(context->catalog, module)->length == 1)
-			file_unlink(next.dir, next.name);
-		return 0;
-	}
-	struct image image = {.source = -1};
-	int r = image_load(context, &next, entry->size, &image);
-	struct image_hash hash;
-	if (!r)
-		hash_image(image.data, image.size, &hash);
-	if (r || !hash_equal(&hash, &entry->hash))
-		r = fail(EBADMSG, "%s: the module's base image is missing; restore it from a backup", base.name);
-	else
-		r = file_rename(next.dir, next.name, base.dir, base.name);
-	image_free(&image);
-	return r;
-}
-
-static int image_is(
-    struct job_context *context, const struct place *place, const struct chain_entry *entry, struct image *image)
-{
-	struct image_hash hash;
-	int r = image_load(context, place, entry->size, image);
-	if (r)
-		return r;
-	hash_image(image->data, image->size, &hash);
-	return hash_equal(&hash, &entry->hash) ? 0 : -EBADMSG;
-}
-
-/* Puts the whole image of the newest entry in its place, rebuilding it if it is not there or not right. */
-static int repair_last(struct job_context *context, struct job *job, const struct names *names)
-{
-	const struct chain_entry *entry = chain_entry(context->catalog, job->module, job->target);
-	struct place last, hidden = {.dir = context->priv};
-	struct image image = {.source = -1};
-	place_last(context, job->module, job->target, &last);
-	snprintf(hidden.name, sizeof(hidden.name), "%s", names->last);
-	int r = image_is(context, &last, entry, &image);
-	if (r) {
-		r = image_walk(context, job, job->target, &image);
-		if (!r)
-			r = image_store(context, job->module, "repair", &image, job->flags & JOB_SYNC);
-		char name[NAME_MAX_SIZE];
-		name_private(name, &catalog_module(context->catalog, job->module)->id, "repair");
-		if (!r)
-			r = file_rename(context->priv, name, last.dir, last.name);
-	}
-	if (!r && last.dir == context->base)
-		file_unlink(hidden.dir, hidden.name);
-	image_free(&image);
-	return r;
-}
-
-int job_repair(struct job_context *context, struct job *job)
-{
-	struct names names;
-	names_of(context, job->module, &names);
-	int r = repair_base(context, job->module, &names);
-	if (r || job->target == 0)
-		return r;
-	r = repair_next(context, job->module, job->target, &names);
-	if (r)
-		return r;
-	/* Either of the two can be made from the other. */
-	int pending = ensure_pending(context, job->module, job->target, &names);
-	r = repair_last(context, job, &names);
-	if (r || !pending)
-		return r;
-	return ensure_pending(context, job->module, job->target, &names);
-}
-
-/* ---- sync ------------------------------------------------------------------------------------------------------- */
-
-/* A private file that is missing can be made again. */
-static int sync_place(const struct job_context *context, const struct place *place)
-{
-	int fd = file_open(place->dir, place->name, O_RDONLY);
-	if (fd < 0)
-		return fd == -ENOENT && place->dir == context->priv ? 0 : fd;
-	int r = file_sync(fd, place->dir, place->name);
-	close(fd);
-	return r;
-}
-
-int job_sync_files(struct job_context *context, struct job *job)
-{
-	uint32_t last = catalog_module(context->catalog, job->module)->length - 1;
-	struct place place;
-	int r = 0;
-	if (job->flags & JOB_SYNC)
-		return syncfs(context->base->fd) < 0 ? fail_sys(errno, "syncing the file system") : 0;
-	for (uint32_t i = job->basis == CHAIN_NONE ? 0 : job->basis; !r && i <= job->target; i++) {
-		if (i == 0)
-			place_base(context, job->module, &place);
-		else
-			place_delta(context, job->module, i, last, &place);
-		r = sync_place(context, &place);
-		job->files++;
-	}
-	if (!r && last > 0) {
-		place_last(context, job->module, last, &place);
-		r = sync_place(context, &place);
-		job->files++;
-	}
-	return r;
 }

@@ -71,14 +71,15 @@ static void close_last_client(struct coordinator *c)
 
 void coordinator_let_go(struct coordinator *c, int fd)
 {
+	/* Closing would do, but that a worker forked in this moment has the socket still: then epoll would, too. */
+	epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
 	for (const struct peer *peer = c->peers; peer; peer = peer->next) {
 		if (!peer->gone || c->options->foreground) {
-			close(fd); /* takes it out of epoll, too */
+			close(fd);
 			return;
 		}
 	}
 	close_last_client(c);
-	epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
 	c->last_client = fd;
 }
 
@@ -395,6 +396,7 @@ static bool last_look(struct coordinator *c)
 	accept_all(c);
 	if (!c->peers_count)
 		return true;
+	epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->listener, NULL);
 	close(c->listener);
 	c->listener = -1;
 	if (open_listener(c))

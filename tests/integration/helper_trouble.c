@@ -63,10 +63,13 @@ void file_flip(const char *name, long offset)
 
 void file_put(const char *name, const void *data, size_t size)
 {
-	unlink(store_path(name));
-	int fd = open(store_path(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	/* In one step: a worker may be making the file at this moment. */
+	char made[600];
+	snprintf(made, sizeof(made), "%s.put", store_path(""));
+	int fd = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	cr_assert(fd >= 0 && write(fd, data, size) == (ssize_t)size, "%s", name);
 	close(fd);
+	cr_assert(rename(made, store_path(name)) == 0, "%s", name);
 }
 
 void *file_get(const char *name, size_t *size)
