@@ -29,6 +29,10 @@ struct runs {
 
 void runs_free(struct runs *runs);
 
+/** runs_append() - add the runs of @part, moved by @at bytes, which lie behind those that @runs has; one that begins where
+ * the last ends becomes one with it. Returns 0 or -ENOMEM. */
+int runs_append(struct runs *runs, const struct runs *part, uint64_t at);
+
 /**
  * diff_images() - find what changed; runs less than 8 bytes apart are joined, and so are those of a page that would have
  * more than 128, which bounds the list to the images' size.

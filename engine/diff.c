@@ -39,6 +39,23 @@ int runs_reserve(struct runs *runs, size_t count)
 	return 0;
 }
 
+int runs_append(struct runs *runs, const struct runs *part, uint64_t at)
+{
+	for (size_t i = 0; i < part->count; i++) {
+		struct run run = {part->list[i].at + at, part->list[i].size};
+		struct run *before = runs->count ? &runs->list[runs->count - 1] : NULL;
+		if (before && before->at + before->size == run.at) {
+			before->size += run.size;
+			continue;
+		}
+		int r = runs_reserve(runs, runs->count + 1);
+		if (r)
+			return r;
+		runs->list[runs->count++] = run;
+	}
+	return 0;
+}
+
 /* One bit for each of 64 bytes: whether they differ. */
 static inline uint64_t mask64(const uint8_t *a, const uint8_t *b)
 {

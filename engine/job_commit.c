@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -63,27 +62,6 @@ static void view_close(struct view *view)
 		close(view->fd);
 }
 
-static int runs_append(struct runs *runs, struct run run)
-{
-	if (runs->count) {
-		struct run *before = &runs->list[runs->count - 1];
-		if (before->at + before->size == run.at) {
-			before->size += run.size;
-			return 0;
-		}
-	}
-	if (runs->count == runs->capacity) {
-		size_t capacity = runs->capacity ? runs->capacity * 2 : 256;
-		struct run *list = realloc(runs->list, capacity * sizeof(*list));
-		if (!list)
-			return fail_sys(ENOMEM, "memory for a list of changes");
-		runs->list = list;
-		runs->capacity = capacity;
-	}
-	runs->list[runs->count++] = run;
-	return 0;
-}
-
 /* What there is of [from, from + WINDOW) in a view. */
 static uint64_t part_of(const struct view *view, uint64_t from)
 {
@@ -110,9 +88,8 @@ static int compare(
 			continue;
 		int r =
 		    diff_images(old_part ? old->data + at : NULL, old_part, new->data + at, new_part, &s->window_runs);
-		for (size_t i = 0; !r && i < s->window_runs.count; i++)
-			r = runs_append(
-			    &s->runs, (struct run) {s->window_runs.list[i].at + at, s->window_runs.list[i].size});
+		if (!r)
+			r = runs_append(&s->runs, &s->window_runs, at);
 		if (r)
 			return r;
 	}

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "fault.h"
@@ -43,25 +42,6 @@ static int keep_old(void *arg, struct job_context *context)
 	return 0;
 }
 
-static int append_run(struct runs *runs, struct run run)
-{
-	struct run *before = runs->count ? &runs->list[runs->count - 1] : NULL;
-	if (before && before->at + before->size == run.at) {
-		before->size += run.size;
-		return 0;
-	}
-	if (runs->count == runs->capacity) {
-		size_t capacity = runs->capacity ? runs->capacity * 2 : 256;
-		struct run *list = realloc(runs->list, capacity * sizeof(*list));
-		if (!list)
-			return fail_sys(ENOMEM, "memory for a list of changes");
-		runs->list = list;
-		runs->capacity = capacity;
-	}
-	runs->list[runs->count++] = run;
-	return 0;
-}
-
 static uint64_t part(uint64_t size, uint64_t from, uint64_t end)
 {
 	return size <= from ? 0 : size < end ? size - from : end - from;
@@ -74,9 +54,7 @@ static int diff_part(struct job_scratch *s, const struct image *from, const stru
 	if (!to_size)
 		return 0;
 	int r = diff_images(from->data + at, from_size, to->data + at, to_size, &s->window_runs);
-	for (size_t i = 0; !r && i < s->window_runs.count; i++)
-		r = append_run(&s->runs, (struct run) {s->window_runs.list[i].at + at, s->window_runs.list[i].size});
-	return r;
+	return r ? r : runs_append(&s->runs, &s->window_runs, at);
 }
 
 /* What differs between the two in the pages that image @touched has. */

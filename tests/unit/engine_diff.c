@@ -170,3 +170,21 @@ Test(diff, stretches_cover_the_pages_of_all_runs_and_no_others)
 		cr_assert_arr_eq(got, wanted, sizeof(got));
 	}
 }
+
+/* Large images are compared window by window: a run that goes on in the next window must stay one run, at its place. */
+Test(diff, runs_of_windows_are_put_together)
+{
+	struct runs all = {0}, part = {0};
+	uint8_t old[256] = {0}, new[256] = {0};
+	memset(new + 100, 1, 60);
+	new[250] = 1;
+	for (uint64_t at = 0; at < sizeof(new); at += 128) {
+		cr_assert_eq(diff_images(old + at, 128, new + at, 128, &part), 0);
+		cr_assert_eq(runs_append(&all, &part, at), 0);
+	}
+	cr_assert_eq(all.count, 2);
+	cr_assert(all.list[0].at == 100 && all.list[0].size == 60);
+	cr_assert(all.list[1].at == 250 && all.list[1].size == 1);
+	runs_free(&all);
+	runs_free(&part);
+}
