@@ -126,16 +126,6 @@ static int parse(struct job_context *context, const struct job *job, const struc
 	return r;
 }
 
-static int need_pages(struct image *image, const struct runs *runs)
-{
-	size_t cursor = 0;
-	uint64_t next = 0, page, pages;
-	int r = 0;
-	while (image->lazy && !r && (pages = runs_next_pages(runs, &cursor, &next, &page)))
-		r = image_need(image, page, pages);
-	return r;
-}
-
 /* Applies scratch->delta. */
 static int apply(struct job_context *context, const struct place *place, struct image *image,
     int (*seen)(void *arg, struct job_context *context), void *arg)
@@ -145,11 +135,11 @@ static int apply(struct job_context *context, const struct place *place, struct 
 	if (s->delta.new_size > image->size)
 		r = image_resize(image, s->delta.new_size);
 	if (!r)
-		r = need_pages(image, &s->delta.runs);
+		r = image_need_runs(image, &s->delta.runs);
 	if (!r && seen)
 		r = seen(arg, context);
 	if (!r)
-		r = delta_apply(s->decoder, &s->delta, image->data, 0, UINT64_MAX - DELTA_SECTION + 1);
+		r = delta_apply(s->decoder, &s->delta, image->data, 0, DELTA_END);
 	if (!r && s->delta.new_size < image->size)
 		r = image_resize(image, s->delta.new_size);
 	if (r)

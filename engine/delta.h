@@ -108,4 +108,7 @@ int delta_apply(struct delta_decoder *decoder, const struct delta *delta, uint8_
 /** Sections of every delta start at multiples of this many bytes. */
 #define DELTA_SECTION (16u << 20)
 
+/** delta_apply()'s @to for the whole of any image. */
+#define DELTA_END (UINT64_MAX - DELTA_SECTION + 1)
+
 #endif

@@ -93,6 +93,16 @@ int image_need(struct image *image, uint64_t page, uint64_t pages)
 	return 0;
 }
 
+int image_need_runs(struct image *image, const struct runs *runs)
+{
+	size_t cursor = 0;
+	uint64_t next = 0, page, pages;
+	int r = 0;
+	while (image->lazy && !r && (pages = runs_next_pages(runs, &cursor, &next, &page)))
+		r = image_need(image, page, pages);
+	return r;
+}
+
 /* Pages that are cut off are forgotten: should they come back, they are zero. */
 static int resize_lazy(struct image *image, uint64_t size)
 {

@@ -52,6 +52,9 @@ int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint
 /** image_need() - see to it that these pages are loaded; for an image that is not lazy, nothing. */
 int image_need(struct image *image, uint64_t page, uint64_t pages);
 
+/** image_need_runs() - the same for the pages that hold a byte of a run. */
+int image_need_runs(struct image *image, const struct runs *runs);
+
 static inline bool image_has(const struct image *image, uint64_t page)
 {
 	return image->loaded[page / 64] >> page % 64 & 1;

@@ -42,14 +42,6 @@ static bool table_matches(struct check *c, const struct chain_entry *entry)
 	return hash_equal(&hash, &entry->hash);
 }
 
-static int table_reserve(struct check *c, uint64_t size)
-{
-	struct buf *b = &c->context->scratch->tables;
-	buf_clear(b);
-	c->table = (uint64_t *)(void *)buf_reserve(b, (size_t)(pages_of(size) + 1) * sizeof(*c->table));
-	return c->table ? 0 : fail_sys(ENOMEM, "memory for page hashes");
-}
-
 /* Hashes the pages that a delta has changed, those that are new, and the last one, whose length may have changed. */
 static void rehash(struct check *c, const struct delta *delta)
 {
@@ -108,7 +100,7 @@ static int apply(struct check *c, const struct chain_entry *entry, const struct 
 	if (entry->size > s->image.size)
 		r = image_resize(&s->image, entry->size);
 	if (!r)
-		r = delta_apply(s->decoder, &s->delta, s->image.data, 0, UINT64_MAX - DELTA_SECTION + 1);
+		r = delta_apply(s->decoder, &s->delta, s->image.data, 0, DELTA_END);
 	if (!r && entry->size < s->image.size)
 		r = image_resize(&s->image, entry->size);
 	if (r) {
@@ -203,7 +195,8 @@ int job_verify(struct job_context *context, struct job *job)
 		uint64_t size = chain_entry(context->catalog, job->module, i)->size;
 		largest = size > largest ? size : largest;
 	}
-	int r = table_reserve(&c, largest);
+	c.table = image_table(context, largest);
+	int r = c.table ? 0 : -ENOMEM;
 	if (!r)
 		r = image_reserve(&context->scratch->image, largest);
 	if (r)

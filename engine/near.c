@@ -70,17 +70,14 @@ static int back_by_undo(struct job_context *context, struct job *job, int fd, ui
 		return 0;
 	int r = image_begin_lazy(&s->image, fd, size, size);
 	for (uint32_t i = job->stamp.entry; !r && i > job->target; i--) {
-		size_t cursor = 0;
-		uint64_t next = 0, page, pages;
 		r = undo_load(context, job->module, i);
 		if (r)
 			return 0;
-		while (!r && (pages = runs_next_pages(&s->delta.runs, &cursor, &next, &page)))
-			r = image_need(&s->image, page, pages);
+		r = image_need_runs(&s->image, &s->delta.runs);
 		if (!r)
 			r = mark_runs(bits, context);
 		if (!r)
-			r = delta_apply(s->decoder, &s->delta, s->image.data, 0, UINT64_MAX - DELTA_SECTION + 1);
+			r = delta_apply(s->decoder, &s->delta, s->image.data, 0, DELTA_END);
 		job->bytes_read += s->file.size;
 		job->deltas_applied++;
 	}

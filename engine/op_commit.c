@@ -22,7 +22,6 @@ struct part {
 	uint32_t module;
 	uint32_t basis;
 	bool has_id;
-	bool done;
 	bool unchanged;
 	struct varve_id id;
 	uint32_t entry; /* unchanged: the entry it stays at; else, once decided, the new one */
@@ -57,13 +56,6 @@ static struct part *part_of(struct op_commit *c, uint32_t module)
 }
 
 /* ---- the decision ----------------------------------------------------------------------------------------------- */
-
-static uint32_t standing_now(const struct store *store, uint32_t module)
-{
-	return store->history.current == COMMIT_NONE
-	           ? CHAIN_NONE
-	           : history_standing(&store->history, store->history.current, module);
-}
 
 /* The id made of where all modules will stand. The new entries are in their chains while it is made. */
 static int default_id(struct op_commit *c, const struct fresh_entry *fresh, uint32_t fresh_count)
@@ -107,7 +99,7 @@ static int add(struct op_commit *c, struct fresh_entry *fresh, struct standing *
 			p->entry = catalog_module(&store->catalog, p->module)->length;
 			p->fresh.ordinal = chain_ordinal(&store->catalog, p->module, &p->fresh.id);
 			fresh[fresh_count++] = (struct fresh_entry) {p->module, p->fresh};
-		} else if (p->entry == standing_now(store, p->module)) {
+		} else if (p->entry == store_standing(store, p->module)) {
 			continue;
 		}
 		changes[changes_count++] = (struct standing) {p->module, p->entry};
@@ -243,7 +235,6 @@ static void done(struct op *op, const struct job *job)
 	p->entry = job->same_entry;
 	p->fresh = job->entry;
 	p->stamp = job->stamp;
-	p->done = true;
 }
 
 static void commit_free(struct op *op)

@@ -62,13 +62,6 @@ static void add(struct op_settle *s, uint32_t module, uint32_t entry)
 		s->targets[s->count++] = (struct target) {module, entry};
 }
 
-static uint32_t standing(const struct store *store, uint32_t module)
-{
-	return store->history.current == COMMIT_NONE
-	           ? CHAIN_NONE
-	           : history_standing(&store->history, store->history.current, module);
-}
-
 struct op *op_settle(struct store *store, uint32_t what)
 {
 	struct op_settle *s = op_new(store, &settle_kind, sizeof(*s));
@@ -85,15 +78,16 @@ struct op *op_settle(struct store *store, uint32_t what)
 	}
 	if (what == OP_SETTLE_ALL) {
 		for (uint32_t m = 0; m < modules; m++)
-			add(s, m, standing(store, m));
+			add(s, m, store_standing(store, m));
 	} else if (what == OP_SETTLE_SESSION) {
 		for (uint32_t i = 0; i < store->session.count; i++) {
 			const struct session_module *m = &store->session.modules[i];
 			if (m->module != MODULE_NONE)
-				add(s, m->module, m->basis == CHAIN_NONE ? m->before : standing(store, m->module));
+				add(s, m->module,
+				    m->basis == CHAIN_NONE ? m->before : store_standing(store, m->module));
 		}
 	} else {
-		add(s, what, standing(store, what));
+		add(s, what, store_standing(store, what));
 	}
 	s->op.single = s->count <= 1;
 	return &s->op;

@@ -207,8 +207,8 @@ int session_ready(struct store *store, const struct varve_id *id, uint32_t *modu
 		return 1;
 	uint32_t m = history_module(&store->history, id);
 	uint32_t entry = CHAIN_NONE;
-	if (m != MODULE_NONE && store->history.current != COMMIT_NONE)
-		entry = history_standing(&store->history, store->history.current, m);
+	if (m != MODULE_NONE)
+		entry = store_standing(store, m);
 	if (entry == CHAIN_NONE) {
 		char text[NAME_MAX_SIZE];
 		name_backing(text, id);

@@ -225,6 +225,12 @@ struct stamp store_stamp(const struct store *store, uint32_t module)
 	return stamp;
 }
 
+uint32_t store_standing(const struct store *store, uint32_t module)
+{
+	uint32_t current = store->history.current;
+	return current == COMMIT_NONE ? CHAIN_NONE : history_standing(&store->history, current, module);
+}
+
 struct module_work store_work(const struct store *store, uint32_t module)
 {
 	return module < store->work_count ? store->work[module] : (struct module_work) {0};

@@ -83,6 +83,9 @@ int store_open(struct store *store, struct job_context *own, enum varve_sync syn
 /** store_close() - everything ended as it should: leave the mark that says so, give back the lock. */
 void store_close(struct store *store, bool clean);
 
+/** store_standing() - the entry at which a module stands at the current commit; CHAIN_NONE: it is not part of it. */
+uint32_t store_standing(const struct store *store, uint32_t module);
+
 /** store_set_current() - move the current commit, and write that down. */
 int store_set_current(struct store *store, uint32_t commit);
 
