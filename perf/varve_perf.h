@@ -102,7 +102,7 @@ int copy_check(const struct store *store);
  * hash; write the final image over the existing file. */
 int walk_images(const struct store *store);
 
-/* ---- varve_perf_report.c ---------------------------------------------------------------------------------------- */
+/* ---- varve_perf_result.c ---------------------------------------------------------------------------------------- */
 
 enum scheme { SCHEME_COPY, SCHEME_WALK, SCHEME_RESTORE, SCHEME_BACK, SCHEME_FORWARD };
 extern const char *const scheme_names[];
@@ -148,9 +148,19 @@ struct report {
 
 int report_add(struct report *report, const struct result *what, const struct series *series);
 int report_add_history(struct report *report, const struct history_figures *figures);
-void report_print(const struct report *report, const struct settings *settings);
-int report_json(const struct report *report, const struct settings *settings, const char *path);
 void report_release(struct report *report);
+
+/* ---- varve_perf_json.c ------------------------------------------------------------------------------------------ */
+
+int report_json(const struct report *report, const struct settings *settings, const char *path);
+
+/** machine_filesystem() - the kind of file system that @path lies on; static storage. */
+const char *machine_filesystem(const char *path);
+void machine_processor(char *name, size_t size);
+
+/* ---- varve_perf_report.c ---------------------------------------------------------------------------------------- */
+
+void report_print(const struct report *report, const struct settings *settings);
 
 /* ---- varve_perf_measure.c --------------------------------------------------------------------------------------- */
 
