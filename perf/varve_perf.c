@@ -15,10 +15,15 @@
 
 #include "varve_perf.h"
 
+/* What is on the line of progress. */
 static struct {
 	const char *program;
-	bool line; /* the progress line is there */
-} out = {.program = "varve-perf"};
+	bool line; /* it is there */
+	char prefix[96]; /* which case this is */
+	double start; /* of the case */
+	double expected, rest; /* seconds that this case and all after it are taken to need */
+	double factor; /* by which things took longer than expected so far */
+} out = {.program = "varve-perf", .factor = 1};
 
 int perf_fail(const char *format, ...)
 {
@@ -32,17 +37,31 @@ int perf_fail(const char *format, ...)
 	return -1;
 }
 
+static void print_left(void)
+{
+	double spent = perf_now() - out.start, left = out.expected * out.factor - spent;
+	left = (left > 0 ? left : 0) + out.rest * out.factor;
+	if (left < 90)
+		fprintf(stderr, "; about %.0f s left", left);
+	else
+		fprintf(stderr, "; about %.0f min left", left / 60);
+}
+
 void perf_progress(const char *format, ...)
 {
+	static double last;
 	va_list args;
-	if (!isatty(STDERR_FILENO) || (!format && !out.line))
+	if (!isatty(STDERR_FILENO) || (!format && !out.line) || (format && out.line && perf_now() - last < 0.05))
 		return;
+	last = perf_now();
 	fputs("\r\033[K", stderr);
 	out.line = format != NULL;
 	if (format) {
+		fputs(out.prefix, stderr);
 		va_start(args, format);
 		vfprintf(stderr, format, args);
 		va_end(args);
+		print_left();
 	}
 	fflush(stderr);
 }
@@ -58,17 +77,21 @@ double perf_now(void)
 
 const char *argp_program_version = "varve-perf " VARVE_VERSION_STRING;
 
-enum { KEY_NO_COLD = 256, KEY_KEEP, KEY_BUDGET, KEY_COMMITS };
+enum { KEY_NO_COLD = 256, KEY_KEEP, KEY_BUDGET, KEY_COMMITS, KEY_LIST };
 
 static const struct argp_option options[] = {
     {"dir", 'd', "DIR", 0,
         "Make the stores in DIR, which must exist (default: a new one in TMPDIR); the file system matters", 0},
     {"recording", 'r', "DIR", 0, "Also measure the recording in DIR (manifest.json); may be given again", 0},
     {"only", 'o', "NAMES", 0,
-        "Only these histories, separated by commas: gen-1, gen-8, gen-64, or a recording's folder", 0},
-    {"runs", 'n', "N", 0, "Rounds per history and state (default 15)", 0},
-    {"budget", KEY_BUDGET, "SECONDS", 0, "No new round of a history and state after so long (default 20)", 0},
-    {"commits", KEY_COMMITS, "N", 0, "Length of generated histories (default 200)", 0},
+        "Only these groups or cases, separated by commas; groups: chain, image, modules, workers, position, pattern, "
+        "recordings, rivals, figures (what the targets need)",
+        0},
+    {"list", KEY_LIST, NULL, 0, "Say which cases there are, and measure nothing", 0},
+    {"quick", 'q', NULL, 0, "Some minutes: fewer and smaller histories, less time for each", 0},
+    {"runs", 'n', "N", 0, "Rounds per case (default 15)", 0},
+    {"budget", KEY_BUDGET, "SECONDS", 0, "No new round of a case after so long, at least 3 (default 8, quick 1)", 0},
+    {"commits", KEY_COMMITS, "N", 0, "Length of generated histories where it is not the question (default 200)", 0},
     {"workers", 'w', "N", 0, "The most workers to try (default twice the CPUs)", 0},
     {"seed", 's', "N", 0, "Seed of generated histories (default 1)", 0},
     {"json", 'j', "FILE", 0, "Write all figures to FILE", 0},
@@ -78,12 +101,14 @@ static const struct argp_option options[] = {
 };
 
 static const char help[] =
-    "Measure restores of a history through libvarve, by 1 to N worker processes, beside a plain copy of the same final "
-    "images and beside a naive walk along the chain.\v"
-    "A restore begins with backing files that are at the first commit and of which nothing is known, and goes to the "
-    "last commit but one. `copy` reads each final image and writes it over an existing file, in one thread. Every "
-    "image is compared, byte for byte, outside the timed part.\n\n"
-    "Example: varve-perf --only gen-8 --runs 5 --json out.json";
+    "Measure restores of histories through libvarve, by 1 to N worker processes, beside a plain copy of the same final "
+    "images, beside a naive walk along the chain, and beside what other programs take.\v"
+    "A restore goes from a random commit to a random commit, and nothing is known of what the backing files hold, "
+    "unless "
+    "its name says otherwise. `copy` reads each final image and writes it over an existing file, in one thread. Every "
+    "image is compared, byte for byte, outside the timed part; one wrong byte ends the run without a report.\n\n"
+    "Example: varve-perf --only chain-200,modules --runs 5 --json out.json\n\n"
+    "`varve-perf report` makes pages of the JSON, `varve-perf compare` says what got slower from one to another.";
 
 static int number(struct argp_state *state, const char *arg, uint64_t least, uint64_t most, uint64_t *value)
 {
@@ -139,6 +164,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_KEEP:
 		s->keep = true;
 		break;
+	case KEY_LIST:
+		s->list = true;
+		break;
+	case 'q':
+		s->quick = true;
+		break;
 	case ARGP_KEY_ARG:
 		argp_error(state, "unexpected argument '%s'", arg);
 		break;
@@ -148,73 +179,78 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-/* ---- the histories ---------------------------------------------------------------------------------------------- */
+/* ---- the cases -------------------------------------------------------------------------------------------------- */
 
-static bool wanted(const struct settings *settings, const char *name)
+static int make_source(struct source *source, const struct settings *settings, const struct spec *spec)
 {
-	size_t length = strlen(name);
-	if (!settings->only)
-		return true;
-	for (const char *at = settings->only; (at = strstr(at, name)); at++)
-		if ((at == settings->only || at[-1] == ',') && (at[length] == ',' || !at[length]))
-			return true;
-	return false;
+	*source = (struct source) {0};
+	if (!spec->recording)
+		return source_generate(source, &spec->shape, settings->seed);
+	int r = source_recording(source, spec->recording);
+	return !r && spec->one_module ? source_one_module(source, spec->one_module) : r;
 }
 
-static void note_method(struct report *report, struct varve_vm *vm)
+/* What is measured while the history is made. */
+static int add_measured(const struct store *store, const struct spec *spec, struct perf_case *c, struct report *report)
 {
-	struct varve_stat *stat;
-	if (varve_stat(vm, &stat) < 0)
-		return;
-	snprintf(report->io_method, sizeof(report->io_method), "%s", stat->io_method);
-	snprintf(report->io_reason, sizeof(report->io_reason), "%s", stat->io_reason);
-	varve_stat_free(stat);
+	if (case_begin(c, store, spec) < 0)
+		return -1;
+	c->image_bytes = store->states.list[store->states.count - 1].bytes;
+	return report_add(report, c);
 }
 
-/* @made: what source_generate() or source_recording() returned. */
-static int run_history(
-    const struct settings *settings, const char *name, struct source *source, int made, struct report *report)
+static int run_spec(const struct settings *settings, const struct spec *spec, struct report *report)
 {
 	struct store store = {0};
-	int r = made < 0 ? -1 : store_make(&store, settings, name, source);
-	struct history_figures figures = {
-	    name, source->commits, store.goals_count, store.image_bytes, store.stored_bytes, store.commit_seconds};
-	source_release(source);
-	if (!r) {
-		note_method(report, store.vm);
-		r = report_add_history(report, &figures);
-	}
+	struct source source;
+	struct perf_case measured = {0};
+	int r = make_source(&source, settings, spec);
 	if (!r)
-		r = measure(&store, settings, name, report);
+		r = store_make(&store, settings, spec, &source, &measured);
+	source_release(&source);
+	if (!r && spec->with & WITH_POSITIONS)
+		r = measure_positions(&store, settings, spec, report);
+	else if (!r && spec->with & WITH_COMMITS)
+		r = add_measured(&store, spec, &measured, report);
+	else if (!r)
+		r = measure(&store, settings, spec, report);
+	memcpy(report->io_method, store.io_method, sizeof(report->io_method));
+	memcpy(report->io_reason, store.io_reason, sizeof(report->io_reason));
+	case_release(&measured);
 	store_release(&store, settings->keep);
 	perf_progress(NULL);
 	return r;
 }
 
-static int run_all(const struct settings *settings, struct report *report)
+static int run_all(const struct settings *settings, const struct plan *plan, struct report *report)
 {
-	static const struct {
-		const char *name;
-		size_t modules;
-	} generated[] = {{"gen-1", 1}, {"gen-8", 8}, {"gen-64", 64}};
-	struct source source;
-	int r = 0;
-	for (size_t i = 0; i < sizeof(generated) / sizeof(generated[0]) && !r; i++) {
-		if (!wanted(settings, generated[i].name))
-			continue;
-		int made = source_generate(&source, generated[i].modules, settings->commits, settings->seed);
-		r = run_history(settings, generated[i].name, &source, made, report);
+	double spent = 0, expected = 0, all = 0;
+	for (size_t i = 0; i < plan->count; i++)
+		all += plan_seconds(settings, &plan->list[i]);
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct spec *spec = &plan->list[i];
+		out.start = perf_now();
+		out.expected = plan_seconds(settings, spec);
+		out.rest = all - expected - out.expected;
+		/* The first cases are short and say little. */
+		out.factor = (spent + 20) / (expected + 20);
+		snprintf(out.prefix, sizeof(out.prefix), "[%zu/%zu] %s: ", i + 1, plan->count, spec->name);
+		if (run_spec(settings, spec, report) < 0)
+			return -1;
+		double took = perf_now() - out.start;
+		if (!isatty(STDERR_FILENO))
+			fprintf(stderr, "[%zu/%zu] %s: %.0f s\n", i + 1, plan->count, spec->name, took);
+		spent += took;
+		expected += out.expected;
 	}
-	for (size_t i = 0; i < settings->recordings_count && !r; i++) {
-		const char *slash = strrchr(settings->recordings[i], '/');
-		const char *name = slash && slash[1] ? slash + 1 : settings->recordings[i];
-		if (wanted(settings, name))
-			r = run_history(
-			    settings, name, &source, source_recording(&source, settings->recordings[i]), report);
-	}
-	if (!r && !report->histories_count)
-		r = perf_fail("--only %s: there is no such history; see --help", settings->only);
-	return r;
+	return 0;
+}
+
+static void list_all(const struct settings *settings, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		printf("%-10s  %-24s  about %3.0f s  %s\n", plan->list[i].group, plan->list[i].name,
+		    plan_seconds(settings, &plan->list[i]), plan->list[i].title);
 }
 
 static int make_directory(struct settings *settings, char made[4096])
@@ -233,26 +269,43 @@ static int make_directory(struct settings *settings, char made[4096])
 	return 0;
 }
 
+static int run(struct settings *settings, const struct plan *plan)
+{
+	struct report report = {0};
+	char made[4096];
+	int r = make_directory(settings, made);
+	if (!r)
+		r = run_all(settings, plan, &report);
+	if (!r)
+		r = figures_judge(&report, settings);
+	if (!r)
+		report_print(&report, settings);
+	if (!r && settings->json)
+		r = report_json(&report, settings, settings->json);
+	report_release(&report);
+	if (made[0] && !settings->keep)
+		rmdir(made);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {options, parse, NULL, help, NULL, NULL, NULL};
-	struct settings settings = {.commits = 200, .seed = 1, .runs = 15, .budget = 20};
-	struct report report = {0};
-	char made[4096];
+	struct settings settings = {.commits = 200, .seed = 1, .runs = 15, .budget = -1};
+	struct plan plan;
 	cpu_set_t set;
-	settings.workers = sched_getaffinity(0, sizeof(set), &set) < 0 ? 2 : 2 * (unsigned)CPU_COUNT(&set);
 	argp_err_exit_status = 2;
+	settings.cpus = sched_getaffinity(0, sizeof(set), &set) < 0 ? 2 : (unsigned)CPU_COUNT(&set);
+	settings.workers = 2 * settings.cpus;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &settings) != 0)
 		return 2;
-	int r = make_directory(&settings, made);
-	if (!r)
-		r = run_all(&settings, &report);
-	if (!r)
-		report_print(&report, &settings);
-	if (!r && settings.json)
-		r = report_json(&report, &settings, settings.json);
-	report_release(&report);
-	if (made[0] && !settings.keep)
-		rmdir(made);
+	if (settings.budget < 0)
+		settings.budget = settings.quick ? 1 : 8;
+	int r = plan_make(&plan, &settings);
+	if (!r && settings.list)
+		list_all(&settings, &plan);
+	else if (!r)
+		r = run(&settings, &plan);
+	plan_release(&plan);
 	return r < 0 ? 1 : fflush(stdout) != 0;
 }

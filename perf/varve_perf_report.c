@@ -1,11 +1,8 @@
 /*
  * varve_perf_report.c - what came out, as a table for people.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include "varve_perf.h"
 
@@ -20,54 +17,46 @@ static const char *duration(double seconds, char text[16])
 	return text;
 }
 
-static void print_row(const struct result *r)
+static void print_row(const struct row *row, double copy)
 {
-	char workers[16] = "", median[16], p95[16], spread[40], min[16], max[16], module[16];
-	if (r->workers)
-		snprintf(workers, sizeof(workers), "%u", r->workers);
-	duration(r->median, median);
-	duration(r->p95, p95);
-	duration(r->median / (double)r->modules, module);
-	snprintf(spread, sizeof(spread), "%s to %s", duration(r->min, min), duration(r->max, max));
-	printf("  %-14s  %7s  %10s  %10s  %22s  %10s  %7.2f  %3zu\n", scheme_names[r->scheme], workers, median, p95,
-	    spread, module, r->to_copy, r->count);
+	char workers[16] = "", median[16], p95[16], spread[40], min[16], max[16];
+	double middle = series_quantile(&row->series, 0.5);
+	if (row->workers)
+		snprintf(workers, sizeof(workers), "%u", row->workers);
+	duration(middle, median);
+	duration(series_quantile(&row->series, 0.95), p95);
+	snprintf(spread, sizeof(spread), "%s to %s", duration(series_quantile(&row->series, 0), min),
+	    duration(series_quantile(&row->series, 1), max));
+	printf("  %-20s  %7s  %10s  %10s  %22s  %7.2f  %3zu\n", row->scheme, workers, median, p95, spread,
+	    copy > 0 ? middle / copy : 0, row->series.count);
 }
 
-static void print_history(const struct history_figures *h)
+static void print_case(const struct perf_case *c)
 {
+	const struct row *copy = case_find(c, SCHEME_COPY, 0);
 	char commit[16];
-	printf("\n%s: %zu commits of %zu module%s, images of %.1f MB in all, stored in %.1f MB; a commit took %s\n",
-	    h->name, h->commits, h->modules, h->modules == 1 ? "" : "s", (double)h->image_bytes / 1e6,
-	    (double)h->stored_bytes / 1e6, duration(h->commit_seconds, commit));
+	printf("\n%s: %s\n  %zu commits of %zu module%s, images of %.1f MB in all; a commit took %s\n", c->name,
+	    c->title, c->commits, c->modules, c->modules == 1 ? "" : "s", (double)c->image_bytes / 1e6,
+	    duration(c->commit_seconds, commit));
+	printf("  %-20s  %7s  %10s  %10s  %22s  %7s  %3s\n", c->cold ? "COLD" : "WARM", "workers", "median", "p95",
+	    "spread", "x copy", "n");
+	for (size_t i = 0; i < c->rows_count; i++)
+		if (c->rows[i].series.count)
+			print_row(&c->rows[i], copy ? series_quantile(&copy->series, 0.5) : 0);
+	if (c->left_out[0])
+		printf("  left out: %s\n", c->left_out);
 }
 
 void report_print(const struct report *report, const struct settings *settings)
 {
-	struct utsname system;
-	char cpu[128];
-	uname(&system);
-	machine_processor(cpu, sizeof(cpu));
-	printf("%s, %ld CPUs, Linux %s, %s, reading by %s, seed %" PRIu64 ", varve %s\n", cpu,
-	    sysconf(_SC_NPROCESSORS_ONLN), system.release, machine_filesystem(settings->dir), report->io_method,
-	    settings->seed, varve_version());
-	if (report->io_reason[0])
-		printf("%s\n", report->io_reason);
-	for (size_t i = 0; i < report->histories_count; i++) {
-		const struct history_figures *h = &report->histories[i];
-		print_history(h);
-		for (int cold = 0; cold <= 1; cold++) {
-			bool head = false;
-			for (size_t j = 0; j < report->results_count; j++) {
-				const struct result *r = &report->results[j];
-				if (strcmp(r->history, h->name) != 0 || r->cold != cold)
-					continue;
-				if (!head)
-					printf("  %-14s  %7s  %10s  %10s  %22s  %10s  %7s  %3s\n",
-					    cold ? "COLD" : "WARM", "workers", "median", "p95", "spread", "per module",
-					    "x copy", "n");
-				head = true;
-				print_row(r);
-			}
-		}
+	printf("%u CPUs, varve %s, reading by %s\n", settings->cpus, varve_version(), report->io_method);
+	for (size_t i = 0; i < report->cases_count; i++)
+		if (report->cases[i].position < 0)
+			print_case(&report->cases[i]);
+	for (size_t i = 0; i < report->figures_count; i++) {
+		const struct figure *f = &report->figures[i];
+		bool reached = f->more ? f->value >= f->target : f->value <= f->target;
+		printf("%s %-70s %8.2f %s %.2f %s  %s\n", reached ? "reached    " : "NOT REACHED", f->name, f->value,
+		    f->more ? ">=" : "<=", f->target, f->unit, f->remark);
 	}
 }
