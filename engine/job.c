@@ -80,6 +80,8 @@ static int check(const struct job_context *context, const struct job *job)
 static int run(struct job_context *context, struct job *job)
 {
 	int r = check(context, job);
+	if (!r)
+		r = job_goes_on(context);
 	if (r)
 		return r;
 	switch (job->kind) {
@@ -116,6 +118,14 @@ void job_run(struct job_context *context, struct job *job)
 	if (job->result)
 		snprintf(job->text, sizeof(job->text), "%s", err_text());
 	trim(context->scratch);
+}
+
+int job_goes_on(const struct job_context *context)
+{
+	if (context->beat)
+		context->beat(context->arg);
+	bool cancelled = context->cancelled && context->cancelled(context->arg);
+	return cancelled ? fail(ECANCELED, "the job was cancelled") : 0;
 }
 
 int stamp_take(int fd, uint32_t entry, struct stamp *stamp)

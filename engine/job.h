@@ -82,15 +82,23 @@ struct job_context {
 	int (*take_fd)(void *arg, const struct job *job);
 	/** JOB_VERIFY: something was found. */
 	void (*found)(void *arg, const struct job *job, bool damage, const char *file, const char *problem);
-	/** a sign of life, cheap (no system call): call it at least once a second or so in a job that may last long, or
-	 * its process is taken for hung and replaced. May be NULL. */
+	/** a sign of life, cheap (no system call): due at least once a second or so in a job that may last long, or its
+	 * process is taken for hung and replaced. May be NULL. */
 	void (*beat)(void *arg);
 	/** whether somebody waits for this worker: background jobs then give up. May be NULL. */
 	bool (*urgent)(void *arg);
+	/** whether nobody wants this job's result any more: it then ends with -ECANCELED as soon as that leaves everything
+	 * as it was. Cheap. May be NULL. */
+	bool (*cancelled)(void *arg);
 	void *arg;
 
 	struct job_scratch *scratch; /**< buffers and compression contexts, kept between jobs */
 };
+
+/** job_goes_on() - to be called in every loop over what may be large, some MiB at a time: gives the sign of life, and
+ * returns 0, or -ECANCELED: what the job belongs to was cancelled. Where that has to be ignored, because half of the
+ * work is worse than all of it, the sign of life is still due. */
+int job_goes_on(const struct job_context *context);
 
 /** job_context_open() - fill in @scratch; all other members are the caller's to set, before. */
 int job_context_open(struct job_context *context);

@@ -71,12 +71,16 @@ static uint64_t part_of(const struct view *view, uint64_t from)
 }
 
 /* Compares and hashes window by window: scratch->runs, and the two tables of page hashes. */
-static int compare(
-    struct job_scratch *s, const struct view *old, const struct view *new, uint64_t *old_table, uint64_t *new_table)
+static int compare(struct job_context *context, const struct view *old, const struct view *new, uint64_t *old_table,
+    uint64_t *new_table)
 {
+	struct job_scratch *s = context->scratch;
 	uint64_t end = old->size > new->size ? old->size : new->size;
 	s->runs.count = 0;
 	for (uint64_t at = 0; at < end; at += WINDOW) {
+		int r = job_goes_on(context);
+		if (r)
+			return r;
 		uint64_t old_part = part_of(old, at), new_part = part_of(new, at);
 		bool old_hole = !old_part || (old->mapped && file_is_hole(old->fd, at, old_part));
 		bool new_hole = !new_part || (new->mapped &&file_is_hole(new->fd, at, new_part));
@@ -86,8 +90,7 @@ static int compare(
 			hash_window(new->data + at, at, new_part, new_hole, new_table);
 		if (!new_part || (old_hole && new_hole))
 			continue;
-		int r =
-		    diff_images(old_part ? old->data + at : NULL, old_part, new->data + at, new_part, &s->window_runs);
+		r = diff_images(old_part ? old->data + at : NULL, old_part, new->data + at, new_part, &s->window_runs);
 		if (!r)
 			r = runs_append(&s->runs, &s->window_runs, at);
 		if (r)
@@ -119,6 +122,8 @@ static int write_first(struct job_context *context, struct job *job, const struc
 		uint64_t part = part_of(new, at);
 		if (!(new->mapped &&file_is_hole(new->fd, at, part)))
 			r = write_sparse(fd, new->data + at, part, at, &place, &job->bytes_written);
+		if (!r)
+			r = job_goes_on(context);
 	}
 	if (!r && (job->flags & JOB_SYNC))
 		r = file_sync(fd, place.dir, place.name);
@@ -216,15 +221,14 @@ static int commit_next(struct job_context *context, struct job *job, const struc
 
 static int commit_against_last(struct job_context *context, struct job *job, const struct view *new, struct view *old)
 {
-	struct job_scratch *s = context->scratch;
 	for (int attempt = 0;; attempt++) {
 		int r = open_last(context, job, old);
 		if (r)
 			return r;
-		uint64_t *new_table, *old_table = tables(s, old->size, new->size, &new_table);
+		uint64_t *new_table, *old_table = tables(context->scratch, old->size, new->size, &new_table);
 		if (!old_table)
 			return fail_sys(ENOMEM, "memory for page hashes");
-		r = compare(s, old, new, old_table, new_table);
+		r = compare(context, old, new, old_table, new_table);
 		if (r)
 			return r;
 		hash_table(new_table, new->size, &job->entry.hash);
@@ -252,9 +256,13 @@ static int commit_first(struct job_context *context, struct job *job, const stru
 	uint64_t *new_table, *table = tables(context->scratch, 0, new->size, &new_table);
 	if (!table)
 		return fail_sys(ENOMEM, "memory for page hashes");
-	for (uint64_t at = 0; at < new->size; at += WINDOW)
+	for (uint64_t at = 0; at < new->size; at += WINDOW) {
 		hash_window(new->data + at, at, part_of(new, at),
 		    new->mapped &&file_is_hole(new->fd, at, part_of(new, at)), new_table);
+		int r = job_goes_on(context);
+		if (r)
+			return r;
+	}
 	hash_table(new_table, new->size, &job->entry.hash);
 	pages_store(context, job->module, new_table, new->size);
 	return write_first(context, job, new);

@@ -32,6 +32,8 @@
 #include "fault.h"
 
 #define COPY_BYTES (1u << 20)
+/** The kernel copies at most so much at a time, so that there are signs of life in between. */
+#define RANGE_BYTES ((size_t)64 << 20)
 
 void publish_names_of(const struct job_context *context, uint32_t module, struct publish_names *names)
 {
@@ -123,11 +125,12 @@ int publish_delta(struct job_context *context, uint32_t module, uint32_t index, 
 
 /* ---- the last image --------------------------------------------------------------------------------------------- */
 
-static int copy_range(int from, int to, uint64_t offset, uint64_t size)
+static int copy_range(const struct job_context *context, int from, int to, uint64_t offset, uint64_t size)
 {
 	while (size) {
 		loff_t in = (loff_t)offset, out = (loff_t)offset;
-		ssize_t n = copy_file_range(from, &in, to, &out, size, 0);
+		size_t part = size < RANGE_BYTES ? (size_t)size : RANGE_BYTES;
+		ssize_t n = copy_file_range(from, &in, to, &out, part, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -136,6 +139,7 @@ static int copy_range(int from, int to, uint64_t offset, uint64_t size)
 			return -EIO;
 		offset += (uint64_t)n;
 		size -= (uint64_t)n;
+		job_goes_on(context);
 	}
 	return 0;
 }
@@ -150,6 +154,7 @@ static int copy_by_hand(
 		r = file_read_at(from, buffer->data, part, offset + done, context->base, names->backing);
 		if (!r)
 			r = file_write_at(to, buffer->data, part, offset + done, context->priv, names->last);
+		job_goes_on(context);
 	}
 	return r;
 }
@@ -168,7 +173,7 @@ static int copy_file(struct job_context *context, int from, int to, uint64_t siz
 		end = lseek(from, data, SEEK_HOLE);
 		if (end < 0 || (uint64_t)end > size)
 			end = (off_t)size;
-		r = copy_range(from, to, (uint64_t)data, (uint64_t)(end - data));
+		r = copy_range(context, from, to, (uint64_t)data, (uint64_t)(end - data));
 		if (r == -EXDEV || r == -ENOSYS || r == -EOPNOTSUPP || r == -EINVAL)
 			r = copy_by_hand(context, from, to, (uint64_t)data, (uint64_t)(end - data), names);
 		else if (r)
@@ -210,6 +215,7 @@ static int copy_changed(
 			if (!r)
 				r = file_write_at(fd, s->old.data, part, at, context->priv, names->last);
 			job->bytes_written += part;
+			job_goes_on(context);
 		}
 	}
 	return r;

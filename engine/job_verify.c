@@ -202,8 +202,12 @@ int job_verify(struct job_context *context, struct job *job)
 	if (r)
 		return r;
 	check_base(&c);
-	for (uint32_t i = 1; i < length; i++)
+	for (uint32_t i = 1; i < length && !r; i++) {
 		check_delta(&c, i, length - 1);
+		r = job_goes_on(context);
+	}
+	if (r)
+		return r;
 	if (length > 1)
 		check_last(&c, length - 1);
 	check_backing(&c);

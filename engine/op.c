@@ -3,6 +3,7 @@
  */
 #include "op.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@ void op_fail(struct op *op, int result)
 
 void op_fail_job(struct op *op, const struct job *job)
 {
-	if (op->result || !job->result)
+	if (op->result || !job->result || (op->cancelled && job->result == -ECANCELED))
 		return;
 	op->result = job->result;
 	snprintf(op->text, sizeof(op->text), "%.*s", (int)sizeof(job->text) - 1, job->text);

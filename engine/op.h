@@ -37,6 +37,8 @@ struct op {
 	unsigned running; /**< jobs handed out and not done; kept by the executor */
 	unsigned handed; /**< jobs handed to workers so far; kept by the executor */
 	bool cancelled; /**< set from outside; the operation ends as soon as it can */
+	bool cancels_jobs; /**< then the jobs under way may be cut short, too, with -ECANCELED */
+	bool cancel_told; /**< they have been told; kept by the executor */
 	int fd; /**< passed to the worker with each job; -1: none. Closed with the operation. */
 	int result; /**< 0 or -errno, valid at the end; */
 	char text[ERR_TEXT]; /**< its sentence */
@@ -50,7 +52,8 @@ struct op {
 	struct job parked_job;
 };
 
-/** op_fail() - remember the first error. op_fail_job() - that of a job. */
+/** op_fail() - remember the first error. op_fail_job() - that of a job, but not that it was cut short because the
+ * operation was cancelled: what that means the operation says itself. */
 void op_fail(struct op *op, int result);
 void op_fail_job(struct op *op, const struct job *job);
 

@@ -192,6 +192,7 @@ static enum op_step next_write(struct op_commit *c, struct job *job)
 	if (c->op.result)
 		return end(c);
 	c->phase = PUBLISH;
+	c->op.cancels_jobs = false; /* it has been made: nothing can take it back */
 	c->op.store->publishing = true;
 	c->at = 0;
 	return OP_WAIT;
@@ -312,6 +313,7 @@ struct op *op_commit(struct store *store, const struct varve_id *id, const char 
 		return NULL;
 	}
 	c->op.single = c->count <= 1;
+	c->op.cancels_jobs = true;
 	return &c->op;
 }
 

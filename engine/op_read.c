@@ -12,18 +12,19 @@ struct op_checkout {
 	uint32_t module;
 	uint32_t entry;
 	bool handed;
+	bool done;
 	uint64_t size;
 };
 
 static enum op_step checkout_next(struct op *op, struct job *job)
 {
 	struct op_checkout *c = (struct op_checkout *)op;
-	if (op->cancelled && !c->handed) {
-		op_fail(op, fail(ECANCELED, "the checkout was cancelled"));
+	if (op->running)
+		return OP_WAIT;
+	if (op->cancelled && !c->done)
+		op_fail(op, fail(ECANCELED, "the checkout was cancelled; what the file holds is not known"));
+	if (c->handed || op->result)
 		return OP_END;
-	}
-	if (c->handed)
-		return op->running ? OP_WAIT : OP_END;
 	c->handed = true;
 	op_job(op->store, job, JOB_CHECKOUT, c->module, c->entry);
 	return OP_JOB;
@@ -32,6 +33,7 @@ static enum op_step checkout_next(struct op *op, struct job *job)
 static void checkout_done(struct op *op, const struct job *job)
 {
 	op_fail_job(op, job);
+	((struct op_checkout *)op)->done = !job->result;
 	((struct op_checkout *)op)->size = job->size;
 	op->store->checkouts += !job->result;
 }
@@ -46,6 +48,7 @@ struct op *op_checkout(struct store *store, uint32_t module, uint32_t entry, int
 	c->module = module;
 	c->entry = entry;
 	c->op.fd = fd;
+	c->op.cancels_jobs = true;
 	return &c->op;
 }
 
@@ -203,6 +206,7 @@ struct op *op_verify(
 		return NULL;
 	v->found = found;
 	v->found_arg = arg;
+	v->op.cancels_jobs = true;
 	return &v->op;
 }
 

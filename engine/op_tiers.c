@@ -37,8 +37,10 @@ static enum op_step next(struct op *op, struct job *job)
 {
 	struct op_tiers *t = (struct op_tiers *)op;
 	struct store *store = op->store;
-	if (op->cancelled)
+	if (op->cancelled) {
+		op_fail(op, fail(ECANCELED, "making what restores are fast by was cancelled; what is done stays"));
 		return op->running ? OP_WAIT : OP_END;
+	}
 	for (uint32_t looked = 0; looked < catalog_count(&store->catalog); looked++) {
 		uint32_t m = t->at++ % catalog_count(&store->catalog);
 		if (!wants_work(store, m))
@@ -64,7 +66,7 @@ static void done(struct op *op, const struct job *job)
 	if (!job->result) {
 		work.tiers_to = job->tiers_to <= job->target ? job->tiers_to : 0;
 		work.undo_to = job->undo_to <= job->target ? job->undo_to : 0;
-	} else if (job->result != -EINTR) {
+	} else if (job->result != -EINTR && job->result != -ECANCELED) {
 		work.failed_at = job->target + 1;
 	}
 	store_set_work(store, job->module, work);
@@ -76,6 +78,8 @@ static const struct op_kind background_kind = {"background", false, true, next, 
 struct op *op_tiers(struct store *store, bool background)
 {
 	struct op_tiers *t = op_new(store, background ? &background_kind : &foreground_kind, sizeof(*t));
+	if (t)
+		t->op.cancels_jobs = true;
 	if (t && background)
 		t->op.limit = 1;
 	return t ? &t->op : NULL;

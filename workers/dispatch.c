@@ -8,12 +8,14 @@
 #include "dispatch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fault.h"
 #include "image.h"
+#include "names.h"
 
 /** Images up to this size, and chains up to this length, are worth no hand-over. */
 #define HERE_BYTES (1u << 20)
@@ -112,6 +114,25 @@ static void job_ended(struct dispatch *d, struct op *op, const struct job *job)
 	d->again = true;
 }
 
+/* Who has lost two workers wants to know of what. */
+static void name_job(const struct dispatch *d, struct job *job)
+{
+	static const char *const doing[] = {[JOB_RESTORE] = "restoring",
+	    [JOB_CHECKOUT] = "checking out",
+	    [JOB_COMMIT] = "committing",
+	    [JOB_PUBLISH] = "publishing the commit of",
+	    [JOB_REPAIR] = "repairing",
+	    [JOB_VERIFY] = "verifying",
+	    [JOB_TIERS] = "merging the deltas of",
+	    [JOB_SYNC_FILES] = "syncing"};
+	char name[NAME_MAX_SIZE], text[sizeof(job->text)];
+	name_backing(name, &catalog_module(&d->store->catalog, job->module)->id);
+	memcpy(text, job->text, sizeof(text));
+	snprintf(
+	    job->text, sizeof(job->text), "%s module %s: %.*s", doing[job->kind], name, (int)sizeof(text) - 128, text);
+	d->events.notice(d->events.arg, job->text);
+}
+
 static void on_done(void *arg, void *cookie, struct job *job)
 {
 	struct dispatch *d = arg;
@@ -120,6 +141,8 @@ static void on_done(void *arg, void *cookie, struct job *job)
 	job->module = flight->module;
 	job->kind = flight->kind;
 	job->text[sizeof(job->text) - 1] = 0;
+	if (job->result == -ENOTRECOVERABLE)
+		name_job(d, job);
 	struct op *op = flight->op;
 	free(flight);
 	job_ended(d, op, job);
@@ -189,17 +212,43 @@ static bool has_room(const struct dispatch *d, const struct op *op)
 	return !d->pool || pool_room(d->pool) > 0;
 }
 
+static bool is_of(const void *op, const void *cookie)
+{
+	return ((const struct flight *)cookie)->op == op;
+}
+
+/* Once, when the operation was cancelled: what it hands out afterwards puts right what it has done. One that has failed
+ * already does nothing else. */
+static void tell_cancel(struct dispatch *d, struct op *op)
+{
+	if (!op->cancelled || op->cancel_told)
+		return;
+	op->cancel_told = true;
+	if (!op->cancels_jobs || op->result)
+		return;
+	if (d->pool)
+		pool_cancel(d->pool, is_of, op);
+	if (!op->parked)
+		return;
+	op->parked = false;
+	op->parked_job.result = -ECANCELED;
+	op->kind->done(op, &op->parked_job);
+}
+
 /* Gives @op one turn. Returns whether it has ended. */
 static bool turn(struct dispatch *d, struct op *op, bool *progress)
 {
 	struct job job;
+	tell_cancel(d, op);
 	if (op->parked) {
 		if (!may_run(d, &op->parked_job) || !has_room(d, op))
 			return false;
 		op->parked = false;
 		job = op->parked_job;
 	} else {
-		if (!has_room(d, op))
+		/* One that was cancelled may have nothing left to do but to end: that needs no room. */
+		bool room = has_room(d, op);
+		if (!room && !op->cancelled)
 			return false;
 		switch (op->kind->next(op, &job)) {
 		case OP_END:
@@ -209,7 +258,7 @@ static bool turn(struct dispatch *d, struct op *op, bool *progress)
 		case OP_JOB:
 			break;
 		}
-		if (!may_run(d, &job)) {
+		if (!room || !may_run(d, &job)) {
 			op->parked = true;
 			op->parked_job = job;
 			return false;

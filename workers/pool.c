@@ -286,6 +286,23 @@ const char *pool_reader_reason(const struct pool *pool)
 	return pool->reader_reason;
 }
 
+void pool_cancel(struct pool *pool, bool (*mine)(const void *arg, const void *cookie), const void *arg)
+{
+	for (uint32_t slot = 0; slot < RING_SLOTS; slot++) {
+		struct posted *posted = &pool->posted[slot];
+		struct ticket ticket = {slot, posted->generation};
+		if (!posted->used || !mine(arg, posted->cookie))
+			continue;
+		ring_cancel(&pool->ring, ticket);
+		if (!ring_withdraw(&pool->ring, ticket))
+			continue;
+		struct job job = *ring_job(&pool->ring, slot);
+		job.result = fail(ECANCELED, "the job was cancelled");
+		snprintf(job.text, sizeof(job.text), "%s", err_text());
+		pool_end(pool, slot, &job);
+	}
+}
+
 void pool_set_urgent(struct pool *pool, bool urgent)
 {
 	ring_set_urgent(&pool->ring, urgent);

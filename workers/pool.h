@@ -80,6 +80,12 @@ void pool_tick(struct pool *pool);
 bool pool_sleep_begin(struct pool *pool);
 void pool_sleep_end(struct pool *pool);
 
+/**
+ * pool_cancel() - nobody wants the jobs any more of whose cookies @mine says true. Those that no worker has taken yet end
+ * at once, with -ECANCELED; the others as soon as their workers notice. done() is called for each, as ever.
+ */
+void pool_cancel(struct pool *pool, bool (*mine)(const void *arg, const void *cookie), const void *arg);
+
 /** pool_set_urgent() - whether somebody waits for workers: background jobs then give up. */
 void pool_set_urgent(struct pool *pool, bool urgent);
 

@@ -93,6 +93,7 @@ int do_restore(struct peer *peer, struct cursor *payload)
 		return 0;
 	}
 	op_restore_workers(op, c->dispatch.workers);
+	op->cancels_jobs = true;
 	peer->progress_ns = clock_now();
 	request_start(peer, op, restored);
 	ask_to_shrink(peer, op);

@@ -111,6 +111,7 @@ struct ticket ring_publish(struct ring *ring, uint32_t slot)
 	mine->owner = UINT32_MAX;
 	mine->number = ring->mirror->numbers++;
 	ring->memory->bodies[slot].job = mine->job;
+	atomic_store_explicit(&ring->memory->cancelled[slot], mine->cancelled, memory_order_relaxed);
 	atomic_store(&ring->memory->words[slot], slot_word(mine->generation, 0, SLOT_READY));
 	atomic_fetch_add(&ring->memory->posts, 1);
 	wake_one(ring);
@@ -129,6 +130,7 @@ int ring_post(struct ring *ring, const struct job *job, struct ticket *ticket)
 	mirror->post_at = (slot + 1) % RING_SLOTS;
 	set_used(mirror, slot, true);
 	mirror->slots[slot].losses = 0;
+	mirror->slots[slot].cancelled = false;
 	mirror->slots[slot].job = *job;
 	*ticket = ring_publish(ring, slot);
 	return 0;
@@ -238,6 +240,16 @@ bool ring_withdraw(struct ring *ring, struct ticket ticket)
 		return false;
 	set_used(ring->mirror, ticket.slot, false);
 	return true;
+}
+
+void ring_cancel(struct ring *ring, struct ticket ticket)
+{
+	struct mirror_slot *mine = &ring->mirror->slots[ticket.slot];
+	if (!is_used(ring->mirror, ticket.slot) || mine->generation != ticket.generation)
+		return;
+	/* In the mirror, too: should its worker die, the next one has no reason to begin. */
+	mine->cancelled = true;
+	atomic_store_explicit(&ring->memory->cancelled[ticket.slot], true, memory_order_relaxed);
 }
 
 void ring_nudge(struct ring *ring, uint32_t worker)

@@ -98,6 +98,10 @@ void ring_drain(struct ring *ring);
 /** ring_withdraw() - take a READY job back before anyone takes it, its slot FREE. False: it is RUNNING or DONE. */
 bool ring_withdraw(struct ring *ring, struct ticket ticket);
 
+/** ring_cancel() - tell the worker that has the job, or will have it, that nobody wants it any more. It ends all the
+ * same, as soon as it looks. */
+void ring_cancel(struct ring *ring, struct ticket ticket);
+
 /** ring_sleep_begin() - the coordinator is about to sleep in poll(): from now on a job's end writes to wake_fd.
  * Returns false if something is DONE already (do not sleep). ring_sleep_end() takes it back. */
 bool ring_sleep_begin(struct ring *ring);
@@ -121,6 +125,9 @@ uint64_t ring_spin(const struct ring *ring);
 /** ring_set_urgent() / ring_urgent() - tell workers that somebody waits: background jobs give up. */
 void ring_set_urgent(struct ring *ring, bool urgent);
 bool ring_urgent(const struct ring *ring);
+
+/** ring_cancelled() - whether ring_cancel() was called for the job that this worker has in slot @slot. */
+bool ring_cancelled(const struct ring *ring, uint32_t slot);
 
 /** ring_retire() / ring_retiring() - ask a worker to end after its job; whether this worker was asked. */
 void ring_retire(struct ring *ring, uint32_t worker, bool retire);

@@ -29,6 +29,7 @@ struct ring_memory {
 	_Alignas(64) _Atomic uint32_t coordinator_sleeps;
 	_Alignas(64) _Atomic uint64_t spin_ns;
 	_Alignas(64) _Atomic uint32_t urgent;
+	_Alignas(64) _Atomic uint8_t cancelled[RING_SLOTS]; /**< nobody wants the job any more */
 	/* one bit for each worker */
 	_Alignas(64) _Atomic uint64_t asleep[RING_WORDS];
 	_Alignas(64) _Atomic uint64_t spinning[RING_WORDS];

@@ -11,6 +11,7 @@ struct mirror_slot {
 	uint32_t generation;
 	unsigned losses; /**< workers that died running it */
 	uint32_t owner; /**< who had done it when it was reaped; UINT32_MAX: it was not */
+	bool cancelled; /**< ring_cancel() */
 	uint64_t number; /**< counts what was made READY, to tell the oldest */
 	struct job job; /**< as posted */
 };

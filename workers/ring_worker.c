@@ -25,6 +25,11 @@ bool ring_urgent(const struct ring *ring)
 	return atomic_load_explicit(&ring->memory->urgent, memory_order_relaxed) != 0;
 }
 
+bool ring_cancelled(const struct ring *ring, uint32_t slot)
+{
+	return atomic_load_explicit(&ring->memory->cancelled[slot % RING_SLOTS], memory_order_relaxed) != 0;
+}
+
 bool ring_retiring(const struct ring *ring, uint32_t worker)
 {
 	return atomic_load(&ring->memory->retiring[worker / 64]) & bit_of(worker);

@@ -5,7 +5,8 @@
  *
  *   it dies                 its pidfd says so (or the end of its socket); its job goes to another, its place gets the
  *                           next worker at once
- *   it stops or hangs       pool_tick() sees that it has a job and gives no sign of life, or that jobs wait and it
+ *   it is stopped           pool_tick() asks the kernel; it is killed, and the first case applies
+ *   it hangs                pool_tick() sees that it has a job and gives no sign of life, or that jobs wait and it
  *                           takes none; after hang_ms it is killed, and the first case applies
  *   it scribbles            pool_tick() sees a word in the ring that can not be; all workers are killed, see
  *                           ring_check.c
@@ -296,6 +297,20 @@ static void purge(struct pool *pool)
 		mend(pool);
 }
 
+/** kill_stopped() - whoever stopped them may never let them go on, and nothing is lost with a worker. One under a
+ * debugger does not count as stopped. */
+static void kill_stopped(struct pool *pool)
+{
+	for (uint32_t i = 0; i < RING_WORKERS; i++) {
+		siginfo_t info = {0};
+		pid_t pid = pool->places[i].pid;
+		if (!pid || waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
+			continue;
+		pool_notice(pool, "worker %u (process %d) has been stopped: it is killed", i, (int)pid);
+		kill(pid, SIGKILL);
+	}
+}
+
 /** kill_hung() - see the top of the file. @worth: how much time the tick counts for. */
 static void kill_hung(struct pool *pool, uint64_t worth)
 {
@@ -351,6 +366,9 @@ void pool_tick(struct pool *pool)
 	for (uint32_t i = 0; i < RING_WORKERS; i++)
 		if (pool->places[i].pidfd < 0)
 			place_reap(pool, i, false);
+	/* After a pause of our own somebody may have stopped all of us, and be about to let all go on. */
+	if (passed < TICK_WORTH_NS)
+		kill_stopped(pool);
 	kill_hung(pool, worth);
 	supervise(pool);
 	pool_dispatch(pool);

@@ -219,6 +219,12 @@ static bool urgent(void *arg)
 	return ring_urgent(worker->start->ring);
 }
 
+static bool cancelled(void *arg)
+{
+	struct worker *worker = arg;
+	return ring_cancelled(worker->start->ring, worker->ticket.slot);
+}
+
 static int open_context(struct worker *worker, struct job_context *context)
 {
 	const struct pool_setup *setup = worker->start->setup;
@@ -230,6 +236,7 @@ static int open_context(struct worker *worker, struct job_context *context)
 	    .found = found,
 	    .beat = account,
 	    .urgent = urgent,
+	    .cancelled = cancelled,
 	    .arg = worker};
 	int err = fault_at("worker.start");
 	if (err < 0)

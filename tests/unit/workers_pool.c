@@ -146,24 +146,98 @@ Test(pool, sixty_four_workers_share_the_work_of_few_cpus)
 /* A stopped process is not dead: nobody is told of it, and its job would wait for ever. */
 Test(pool, a_worker_that_is_stopped_in_a_job_is_replaced)
 {
-	setup.hang_ms = 50;
 	open_pool(1);
 	post(1, STOP_ONCE);
+	wait_for_ends(1);
+	cr_assert_eq(results[1], 0);
+	cr_assert_eq(atomic_load(&stage->runs[1]), 2);
+	cr_assert(strstr(all_notices, "has been stopped"), "%s", all_notices);
+}
+
+/* Nor is one that runs, and gets nowhere. */
+Test(pool, a_worker_that_hangs_in_a_job_is_replaced)
+{
+	setup.hang_ms = 50;
+	open_pool(1);
+	post(1, HANG_ONCE);
 	wait_for_ends(1);
 	cr_assert_eq(results[1], 0);
 	cr_assert_eq(atomic_load(&stage->runs[1]), 2);
 	cr_assert(strstr(all_notices, "no sign of life"), "%s", all_notices);
 }
 
+/* Somebody may have stopped a whole service, and let it go on one process after the other. */
+Test(pool, workers_that_were_stopped_together_with_the_coordinator_are_left_alone)
+{
+	siginfo_t info = {0};
+	open_pool(1);
+	post(1, WAIT);
+	wait_until_waiting(1);
+	kill(pool->places[0].pid, SIGSTOP);
+	cr_assert_eq(waitid(P_PID, (id_t)pool->places[0].pid, &info, WSTOPPED | WNOWAIT), 0);
+	pool->ticked_ns -= 3600000000000ull;
+	pool_tick(pool);
+	kill(pool->places[0].pid, SIGCONT);
+	atomic_store(&stage->go, true);
+	wait_for_ends(1);
+	cr_assert_eq(atomic_load(&stage->runs[1]), 1);
+}
+
 Test(pool, an_idle_worker_that_is_stopped_does_not_keep_jobs_waiting_for_ever)
 {
-	setup.hang_ms = 50;
 	open_pool(1);
 	wait_until_serving(1);
 	kill(pool->places[0].pid, SIGSTOP);
 	post(1, ANSWER);
 	wait_for_ends(1);
 	cr_assert_eq(results[1], 0);
+}
+
+static bool is_even(const void *arg, const void *cookie)
+{
+	(void)arg;
+	return (uintptr_t)cookie % 2 == 0;
+}
+
+/* Cancelling must not wait for what others have under way, nor for the end of a long job. */
+Test(pool, cancelled_jobs_end_and_the_others_do_not_notice)
+{
+	open_pool(2);
+	for (uint32_t i = 0; i < 4; i++)
+		post(i, WAIT_CANCELLED);
+	wait_until_waiting(2);
+	pool_cancel(pool, is_even, NULL);
+	cr_assert_eq(ends[2], 1, "a job that nobody has taken waits for its turn to be cancelled");
+	while (!ends[0])
+		turn();
+	cr_assert_eq(results[0], -ECANCELED);
+	cr_assert_eq(results[2], -ECANCELED);
+	atomic_store(&stage->go, true);
+	wait_for_ends(4);
+	cr_assert_eq(results[1], 0);
+	cr_assert_eq(results[3], 0);
+	/* A slot that a cancelled job had is as good as any. */
+	for (uint32_t i = 4; i < 4 + 2 * RING_SLOTS; i++)
+		post(i, WAIT_CANCELLED);
+	wait_for_ends(4 + 2 * RING_SLOTS);
+	for (uint32_t i = 4; i < 4 + 2 * RING_SLOTS; i++)
+		cr_assert_eq(results[i], 0);
+}
+
+/* Its worker dies of something else meanwhile: the next one has no reason to begin. */
+Test(pool, a_cancelled_job_whose_worker_dies_stays_cancelled)
+{
+	open_pool(1);
+	post(2, WAIT);
+	wait_until_waiting(1);
+	pool_cancel(pool, is_even, NULL);
+	struct ticket ticket = {0, pool->posted[0].generation};
+	kill(pool->places[0].pid, SIGKILL);
+	while (pool->posted[0].generation == ticket.generation)
+		turn();
+	cr_assert(ring_cancelled(&pool->ring, 0));
+	atomic_store(&stage->go, true);
+	wait_for_ends(1);
 }
 
 Test(pool, a_long_job_with_signs_of_life_is_left_alone)

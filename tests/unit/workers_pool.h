@@ -33,6 +33,8 @@ enum deed {
 	DIE, /**< by SIGSEGV */
 	DIE_ONCE,
 	STOP_ONCE, /**< by SIGSTOP */
+	HANG_ONCE, /**< alive, and without a sign of life */
+	WAIT_CANCELLED, /**< until go, or until nobody wants the job any more */
 	WRITE_FD, /**< to the descriptor of a checkout */
 	FIND, /**< five things; the first run dies after three */
 	LOOK_AROUND, /**< what this process has: stage->descriptors, ->mask_empty, ->default_handler */
@@ -159,6 +161,16 @@ void job_run(struct job_context *context, struct job *job)
 	case STOP_ONCE:
 		if (first)
 			raise(SIGSTOP);
+		break;
+	case HANG_ONCE:
+		while (first)
+			pause();
+		break;
+	case WAIT_CANCELLED:
+		atomic_fetch_add(&stage->waiting, 1);
+		while (!atomic_load(&stage->go) && !context->cancelled(context->arg))
+			usleep(1000);
+		job->result = context->cancelled(context->arg) ? -ECANCELED : 0;
 		break;
 	case WRITE_FD:
 		write_fd(context, job);
