@@ -5,18 +5,17 @@
  *        `-------- tier ------'                                   (d1 to d8 in one)
  *   last = image n, whole: the quick way to entry n; should it be damaged, the chain still leads there
  *
+ *   last --undo--> --undo--> image n - 2                          (where that is less work)
+ *
  * Files are read in batches and applied in order; only the image that results is hashed. If its hash is not the one
- * that the commits store has, the chain is walked without tiers, then once more checking each step, to name the file.
+ * that the commits store has, the chain is walked once more along deltas only, checking each step, to name the file.
  */
 #include "image.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-#include "tiers.h"
-
-#define CHECK_STEPS true
-#define WITH_TIERS true
+#include "plan.h"
 
 static int damaged(const struct place *place, const char *what)
 {
@@ -52,43 +51,60 @@ int image_verify(
 
 static void place_step(const struct job_context *context, uint32_t module, const struct step *step, struct place *place)
 {
-	if (step->tier)
+	switch (step->kind) {
+	case STEP_TIER:
 		place_tiers(context, module, place);
-	else
+		break;
+	case STEP_UNDO:
+		place_undo(context, module, step->from, place);
+		break;
+	case STEP_DELTA:
 		place_delta(context, module, step->to, catalog_module(context->catalog, module)->length - 1, place);
+		break;
+	}
 }
 
-/* Reads as many of the steps from @first on as a batch holds. Returns how many, or -errno. Each request has its own
- * result, which the caller looks at. */
+/* What is read of a batch of steps, and where they are. */
+struct batch {
+	struct place places[BATCH_FILES];
+	size_t end; /* all files of the steps before this one are in it */
+	size_t next; /* the request of the next step that has one */
+};
+
+/* Reads the delta files of as many of the steps from @first on as a batch holds; tiers are mapped, and need no reading.
+ * Each request has its own result, which is looked at when its turn comes. */
 static int read_batch(
-    struct job_context *context, struct job *job, const struct steps *steps, size_t first, struct place *places)
+    struct job_context *context, struct job *job, const struct steps *steps, size_t first, struct batch *batch)
 {
 	struct job_scratch *s = context->scratch;
-	size_t total = 0;
-	int count = 0;
+	size_t total = 0, count = 0, i = first;
 	buf_clear(&s->file);
-	for (size_t i = first; i < steps->count && count < BATCH_FILES; i++) {
+	for (; i < steps->count; i++) {
 		const struct step *step = &steps->list[i];
-		if (count && total + step->size > BATCH_BYTES)
+		if (step->kind != STEP_DELTA)
+			continue;
+		if (count == BATCH_FILES || (count && total + step->size > BATCH_BYTES))
 			break;
-		place_step(context, job->module, step, &places[count]);
-		s->requests[count] = (struct read_request) {
-		    places[count].dir, places[count].name, NULL, (size_t)step->size, step->offset, !step->tier, 0};
+		struct place *place = &batch->places[count];
+		place_step(context, job->module, step, place);
+		s->requests[count++] =
+		    (struct read_request) {place->dir, place->name, NULL, (size_t)step->size, 0, true, 0};
 		total += step->size;
-		count++;
 	}
+	batch->end = i;
+	batch->next = 0;
 	uint8_t *to = buf_reserve(&s->file, total);
 	if (!to)
 		return fail_sys(ENOMEM, "memory for %zu bytes of deltas", total);
-	for (int i = 0; i < count; i++) {
+	for (i = 0; i < count; i++) {
 		s->requests[i].to = to;
 		to += s->requests[i].size;
 	}
-	reader_run(context->reader, s->requests, (size_t)count);
-	job->bytes_read += total;
+	if (count)
+		reader_run(context->reader, s->requests, count);
 	if (context->beat)
 		context->beat(context->arg);
-	return count;
+	return 0;
 }
 
 /* A delta that was lost and made again, by another version of zstd, has another length than was recorded; one that was
@@ -97,8 +113,6 @@ static int read_again(struct job_context *context, const struct job *job, const 
     struct read_request *request)
 {
 	struct buf *b = &context->scratch->out;
-	if (step->tier)
-		return request->result;
 	buf_clear(b);
 	int r = file_load(place->dir, place->name, (size_t)1 << 40, b);
 	if (r == -ENOENT && place->dir == context->priv) {
@@ -113,17 +127,45 @@ static int read_again(struct job_context *context, const struct job *job, const 
 }
 
 static int parse(struct job_context *context, const struct job *job, const struct step *step, const struct place *place,
-    const struct read_request *request)
+    const void *bytes, size_t size)
 {
 	struct delta *delta = &context->scratch->delta;
 	const struct chain_entry *from = chain_entry(context->catalog, job->module, step->from);
 	const struct chain_entry *to = chain_entry(context->catalog, job->module, step->to);
-	int r = delta_parse(delta, request->to, request->size);
+	int r = delta_parse(delta, bytes, size);
 	if (r)
 		err_prefix("%s%s: ", place->dir->label, place->name);
 	else if (delta->old_size != from->size || delta->new_size != to->size || !hash_equal(&delta->hash, &to->hash))
 		r = damaged(place, "this delta belongs to another commit");
 	return r;
+}
+
+/* The step's delta into scratch->delta; *@place: where it was found. */
+static int load_step(struct job_context *context, struct job *job, const struct steps *steps, const struct step *step,
+    struct batch *batch, struct place *place)
+{
+	struct read_request *request;
+	int r;
+	switch (step->kind) {
+	case STEP_TIER:
+		place_step(context, job->module, step, place);
+		job->bytes_read += step->size;
+		return parse(context, job, step, place, steps->tiers->data + step->offset, (size_t)step->size);
+	case STEP_UNDO:
+		place_step(context, job->module, step, place);
+		r = undo_load(context, job->module, step->from);
+		job->bytes_read += context->scratch->file.size;
+		return r == -ENOENT ? damaged(place, "there is no such undo delta") : r;
+	case STEP_DELTA:
+		break;
+	}
+	*place = batch->places[batch->next];
+	request = &context->scratch->requests[batch->next++];
+	r = request->result ? read_again(context, job, step, place, request) : 0;
+	if (!r)
+		r = parse(context, job, step, place, request->to, request->size);
+	job->bytes_read += request->size;
+	return r && delta_elsewhere(context, job->module, step->to) ? 0 : r;
 }
 
 /* Applies scratch->delta. */
@@ -139,7 +181,7 @@ static int apply(struct job_context *context, const struct place *place, struct 
 	if (!r && seen)
 		r = seen(arg, context);
 	if (!r)
-		r = delta_apply(s->decoder, &s->delta, image->data, 0, DELTA_END);
+		r = delta_apply(s->decoder, &s->delta, image->data + image->from, image->from, image->to);
 	if (!r && s->delta.new_size < image->size)
 		r = image_resize(image, s->delta.new_size);
 	if (r)
@@ -151,30 +193,22 @@ static int apply(struct job_context *context, const struct place *place, struct 
 static int each_step(struct job_context *context, struct job *job, const struct steps *steps, struct image *image,
     bool check, int (*seen)(void *arg, struct job_context *context), void *arg)
 {
-	struct place places[BATCH_FILES];
-	for (size_t i = 0; i < steps->count;) {
-		int count = read_batch(context, job, steps, i, places);
-		if (count < 0)
-			return count;
-		for (int j = 0; j < count; j++, i++) {
-			struct read_request *request = &context->scratch->requests[j];
-			const struct step *step = &steps->list[i];
-			int r = request->result ? read_again(context, job, step, &places[j], request) : 0;
-			if (!r)
-				r = parse(context, job, step, &places[j], request);
-			if (r && !step->tier && delta_elsewhere(context, job->module, step->to))
-				r = 0;
-			if (!r)
-				r = image ? apply(context, &places[j], image, seen, arg) : seen(arg, context);
-			if (!r && check)
-				r = image_verify(
-				    context, image, chain_entry(context->catalog, job->module, step->to), &places[j]);
-			if (r)
-				return r;
-			job->deltas_applied += image != NULL;
-		}
+	struct batch batch = {.end = 0};
+	struct place place;
+	int r = 0;
+	for (size_t i = 0; !r && i < steps->count; i++) {
+		const struct step *step = &steps->list[i];
+		if (i == batch.end)
+			r = read_batch(context, job, steps, i, &batch);
+		if (!r)
+			r = load_step(context, job, steps, step, &batch, &place);
+		if (!r)
+			r = image ? apply(context, &place, image, seen, arg) : seen(arg, context);
+		if (!r && check)
+			r = image_verify(context, image, chain_entry(context->catalog, job->module, step->to), &place);
+		job->deltas_applied += image != NULL;
 	}
-	return 0;
+	return r;
 }
 
 int steps_run(struct job_context *context, struct job *job, const struct steps *steps, struct image *image, bool check,
@@ -191,65 +225,59 @@ int steps_pages(struct job_context *context, struct job *job, const struct steps
 
 /* ---- whole images ----------------------------------------------------------------------------------------------- */
 
-static int walk(
-    struct job_context *context, struct job *job, uint32_t target, struct image *image, bool tiers, bool check)
+/* Loads entry @start, a whole image, and applies the steps. */
+static int build(struct job_context *context, struct job *job, uint32_t start, const struct steps *steps,
+    struct image *image, bool check)
 {
-	const struct chain_entry *entry = chain_entry(context->catalog, job->module, 0);
-	struct place base;
-	place_base(context, job->module, &base);
-	int r = image_load(context, &base, entry->size, image);
+	const struct chain_entry *entry = chain_entry(context->catalog, job->module, start);
+	struct place whole;
+	if (start)
+		place_last(context, job->module, start, &whole);
+	else
+		place_base(context, job->module, &whole);
+	int r = image_load(context, &whole, entry->size, image);
 	if (r == -ENOENT)
-		r = damaged(&base, "the file is missing");
+		r = damaged(&whole, "the file is missing");
 	if (!r && check)
-		r = image_verify(context, image, entry, &base);
-	if (!r)
-		r = plan_forward(context, job->module, 0, target, tiers, context->scratch->steps);
+		r = image_verify(context, image, entry, &whole);
 	if (r)
 		return r;
 	job->bytes_read += entry->size;
-	return steps_run(context, job, context->scratch->steps, image, check, NULL, NULL);
+	return steps_run(context, job, steps, image, check, NULL, NULL);
 }
 
 int image_walk(struct job_context *context, struct job *job, uint32_t target, struct image *image)
 {
-	return walk(context, job, target, image, !WITH_TIERS, CHECK_STEPS);
-}
-
-static int build_last(struct job_context *context, struct job *job, uint32_t target, struct image *image)
-{
-	const struct chain_entry *entry = chain_entry(context->catalog, job->module, target);
-	struct place place;
-	place_last(context, job->module, target, &place);
-	int r = image_load(context, &place, entry->size, image);
-	if (r)
-		return r;
-	job->bytes_read += entry->size;
-	return image_verify(context, image, entry, &place);
+	struct steps *steps = context->scratch->steps;
+	int r = plan_forward(context, job->module, 0, target, false, steps);
+	return r ? r : build(context, job, 0, steps, image, true);
 }
 
 int image_build(struct job_context *context, struct job *job, uint32_t target, struct image *image)
 {
-	const struct catalog_module *module = catalog_module(context->catalog, job->module);
 	const struct chain_entry *entry = chain_entry(context->catalog, job->module, target);
+	struct steps *steps = context->scratch->steps;
 	struct place place;
-	if (target > 0 && target == module->length - 1 && build_last(context, job, target, image) == 0)
-		return 0;
+	uint32_t start;
 	if (target > 0)
-		place_delta(context, job->module, target, module->length - 1, &place);
+		place_delta(
+		    context, job->module, target, catalog_module(context->catalog, job->module)->length - 1, &place);
 	else
 		place_base(context, job->module, &place);
-	int r = walk(context, job, target, image, WITH_TIERS, !CHECK_STEPS);
+	int r = plan_rebuild(context, job->module, target, steps, &start);
+	bool tiers = steps->tiers;
 	if (!r)
-		r = image_verify(context, image, entry, &place);
-	if (!r || target < TIER_FAN)
-		return r && target > 0 ? image_walk(context, job, target, image) : r;
-	/* Tiers are only a short cut. Whatever is wrong with them, the chain decides; and they are made again. */
-	struct place tiers;
-	place_tiers(context, job->module, &tiers);
-	r = image_walk(context, job, target, image);
-	if (r)
+		r = build(context, job, start, steps, image, false);
+	if (!r)
+		r = map_failed() ? -EIO : image_verify(context, image, entry, &place);
+	if (!r || target == 0)
 		return r;
-	if (context->priv->fd >= 0)
-		file_unlink(tiers.dir, tiers.name);
+	/* All else is only a short cut. Whatever is wrong with it, the chain decides; and tiers are made again. */
+	warm_drop(context, job->module);
+	r = image_walk(context, job, target, image);
+	if (r || !tiers || context->priv->fd < 0)
+		return r;
+	place_tiers(context, job->module, &place);
+	file_unlink(place.dir, place.name);
 	return 0;
 }

@@ -54,11 +54,15 @@ void delta_encoder_close(struct delta_encoder *encoder);
  * delta_encode() - append the delta file that turns @old into @new to @out.
  * @runs   as diff_images() gives them
  * @hash   of the new image, recorded in the delta
- * @level  zstd's level; 0: the default for commits
+ * @level  zstd's level; 0: the default for commits; DELTA_QUICK, DELTA_FAST: larger, and decoded several times as fast
  * Returns 0, -ENOMEM.
  */
 int delta_encode(struct delta_encoder *encoder, const void *old, uint64_t old_size, const void *new, uint64_t new_size,
     const struct runs *runs, const struct image_hash *hash, int level, struct buf *out);
+
+/** Levels of delta_encode() without a prefix, and with matches but no entropy coding of literals; FAST: few matches. */
+#define DELTA_QUICK (-1)
+#define DELTA_FAST (-50)
 
 /** A parsed delta. It points into the bytes it was parsed from. Zero-initialise it; used again for the next delta it
  * keeps its memory. */

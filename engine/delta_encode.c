@@ -44,6 +44,7 @@ struct encoding {
 	const uint8_t *old;
 	const uint8_t *new;
 	uint64_t prefix_end; /* no page of the prefix reaches further */
+	size_t prefix_ratio; /* as in struct delta_tuning */
 	struct buf *out;
 };
 
@@ -228,7 +229,6 @@ static void gather_prefix(const struct encoding *x, size_t first, size_t end)
 	struct delta_encoder *e = x->encoder;
 	uint64_t done = 0;
 
-	buf_clear(&e->prefix);
 	for (size_t i = first; i < end; i++) {
 		uint64_t from = e->pieces[i].at / PAGE_BYTES * PAGE_BYTES;
 		uint64_t to = (e->pieces[i].at + e->pieces[i].size + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
@@ -257,9 +257,10 @@ static int put_literals(const struct encoding *x, size_t first, size_t end)
 	if (!e->literals.size)
 		return 0;
 	if (e->literals.size > e->tuning.raw) {
-		gather_prefix(x, first, end);
-		bool prefix =
-		    e->prefix.size && !e->prefix.bad && e->prefix.size / e->literals.size < e->tuning.prefix_ratio;
+		buf_clear(&e->prefix);
+		if (x->prefix_ratio)
+			gather_prefix(x, first, end);
+		bool prefix = e->prefix.size && !e->prefix.bad && e->prefix.size / e->literals.size < x->prefix_ratio;
 		made = pack(e, &e->literals, prefix ? &e->prefix : NULL);
 		if (made)
 			mode = prefix ? DELTA_ZSTD_PREFIX : DELTA_ZSTD;
@@ -289,7 +290,7 @@ int delta_encode(struct delta_encoder *encoder, const void *old, uint64_t old_si
     const struct runs *runs, const struct image_hash *hash, int level, struct buf *out)
 {
 	uint64_t prefix_end = old_size < new_size ? old_size : new_size;
-	struct encoding x = {encoder, old, new, prefix_end, out};
+	struct encoding x = {encoder, old, new, prefix_end, level < 0 ? 0 : encoder->tuning.prefix_ratio, out};
 	size_t start = out->size;
 	uint8_t flags = 0;
 	uint8_t checksum[DELTA_CHECKSUM];

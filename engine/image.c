@@ -50,8 +50,20 @@ int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint
 	image->size = size;
 	image->lazy = true;
 	image->source = source;
+	image->mapped = NULL;
 	image->source_size = source_size;
+	image->from = 0;
+	image->to = DELTA_END;
 	return 0;
+}
+
+int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size, uint64_t from, uint64_t to)
+{
+	int r = image_begin_lazy(image, -1, size, size);
+	image->mapped = source;
+	image->from = from;
+	image->to = to;
+	return r;
 }
 
 /* Reads pages [page, page + pages), none of which is loaded. */
@@ -59,9 +71,11 @@ static int load(struct image *image, uint64_t page, uint64_t pages)
 {
 	uint64_t at = page * PAGE_BYTES, end = (page + pages) * PAGE_BYTES;
 	uint64_t there = image->source_size < at ? at : image->source_size < end ? image->source_size : end;
-	if (image->source < 0)
+	if (image->mapped && there > at)
+		memcpy(image->data + at, image->mapped + at, (size_t)(there - at));
+	else if (image->source < 0)
 		there = at;
-	for (uint64_t from = at; from < there;) {
+	for (uint64_t from = at; !image->mapped && from < there;) {
 		ssize_t n = pread(image->source, image->data + from, (size_t)(there - from), (off_t)from);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -98,8 +112,13 @@ int image_need_runs(struct image *image, const struct runs *runs)
 	size_t cursor = 0;
 	uint64_t next = 0, page, pages;
 	int r = 0;
-	while (image->lazy && !r && (pages = runs_next_pages(runs, &cursor, &next, &page)))
-		r = image_need(image, page, pages);
+	if (!image->lazy)
+		return 0;
+	uint64_t first = image->from / PAGE_BYTES, end = pages_of(image->to);
+	while (!r && (pages = runs_next_pages(runs, &cursor, &next, &page))) {
+		uint64_t from = page < first ? first : page, to = page + pages < end ? page + pages : end;
+		r = from < to ? image_need(image, from, to - from) : 0;
+	}
 	return r;
 }
 
@@ -199,6 +218,8 @@ int image_load(struct job_context *context, const struct place *place, uint64_t 
 		return r;
 	image->size = size;
 	image->lazy = false;
+	image->from = 0;
+	image->to = DELTA_END;
 	memset(image->data + size, 0, round_page(size) - size);
 	struct read_request request = {place->dir, place->name, image->data, size, 0, true, 0};
 	return reader_run(context->reader, &request, 1);

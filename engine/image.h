@@ -35,9 +35,13 @@ struct image {
 	uint64_t size;
 	bool lazy;
 	int source; /**< lazy: the file, the caller's; -1: none, pages are put there by others */
+	const uint8_t *mapped; /**< lazy: in place of a file, its bytes */
 	uint64_t source_size; /**< of its bytes, those that still count: what lies behind was cut off once */
 	uint64_t *loaded; /**< lazy: a bit for each page */
 	size_t loaded_words;
+	uint64_t
+	    from; /**< only the bytes [from, to) are of interest: no others are loaded or changed by a delta. Both at */
+	uint64_t to; /**< the start of a section, or 0 and DELTA_END */
 };
 
 int image_reserve(struct image *image, uint64_t size);
@@ -48,6 +52,9 @@ void image_free(struct image *image);
 
 /** image_begin_lazy() - from now on it is @size bytes, of which nothing is loaded. */
 int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size);
+
+/** image_begin_mapped() - the same over bytes in memory, which must stay; only [@from, @to) is of interest. */
+int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size, uint64_t from, uint64_t to);
 
 /** image_need() - see to it that these pages are loaded; for an image that is not lazy, nothing. */
 int image_need(struct image *image, uint64_t page, uint64_t pages);
@@ -72,6 +79,7 @@ struct place {
 };
 
 struct steps;
+struct warm;
 
 struct job_scratch {
 	struct delta_encoder *encoder;
@@ -85,9 +93,10 @@ struct job_scratch {
 	struct buf out;
 	struct buf tables; /**< page hashes; after image_build(), those of the image */
 	struct buf dirty;
+	uint64_t merged; /**< making tiers: bytes that the deltas change which one is made of */
 	struct steps *steps;
+	struct warm *warm; /**< NULL: nothing is kept yet */
 	struct read_request requests[BATCH_FILES];
-	char names[BATCH_FILES][NAME_MAX_SIZE];
 };
 
 /** image_verify() - hash the pages of @image into scratch->tables, and compare with the entry's hash. */

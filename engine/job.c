@@ -2,7 +2,7 @@
  * job.c - runs jobs: sets up what they need, and hands each to its file.
  */
 #include "job_kinds.h"
-#include "tiers.h"
+#include "plan.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@ int job_context_open(struct job_context *context)
 	int r = delta_encoder_open(&s->encoder);
 	if (!r)
 		r = delta_decoder_open(&s->decoder);
+	map_guard();
 	s->image.source = s->old.source = -1;
 	s->steps = calloc(1, sizeof(*s->steps));
 	if (!r && !s->steps)
@@ -45,6 +46,7 @@ void job_context_close(struct job_context *context)
 	if (s->steps)
 		steps_free(s->steps);
 	free(s->steps);
+	warm_free(s->warm);
 	free(s);
 	context->scratch = NULL;
 }
@@ -117,6 +119,7 @@ void job_run(struct job_context *context, struct job *job)
 	job->result = run(context, job);
 	if (job->result)
 		snprintf(job->text, sizeof(job->text), "%s", err_text());
+	warm_end(context);
 	trim(context->scratch);
 }
 

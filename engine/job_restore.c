@@ -1,9 +1,10 @@
 /*
  * job_restore.c - an image of the past into a backing file, or into a descriptor of the caller's.
  *
- * The image is built and verified in memory first, so that a damaged file never reaches a backing file. Then it is
- * compared with what the backing file holds, and only stretches of pages that differ are written: pages that are the
- * same stay clean. A backing file that is known to hold another entry of the chain takes a shorter way (near.c). The backing file keeps its inode: mappings of it stay valid, and its cached pages stay warm.
+ * Three ways, each of which verifies the image before it writes, and writes only pages that differ: by difference, where
+ * it is known what the backing file holds (near.c); from files that are mapped already (rebuild.c); and from files that
+ * are read anew, which is what remains when either meets with something wrong. The backing file keeps its inode: mappings
+ * of it stay valid, and its cached pages warm.
  */
 #include "job_kinds.h"
 
@@ -14,6 +15,8 @@
 #include "fault.h"
 #include "near.h"
 #include "pages.h"
+#include "rebuild.h"
+#include "warm.h"
 
 /** Bytes of the backing file that are compared at a time: they should stay in the second-level cache. */
 #define COMPARE_WINDOW (256u << 10)
@@ -76,41 +79,60 @@ static int write_backing(
 	return r;
 }
 
+/* The way that trusts nothing that is kept: the whole image from its files, read anew. */
+static int restore_whole(
+    struct job_context *context, struct job *job, int fd, const struct place *place, uint64_t old_size)
+{
+	warm_drop(context, job->module);
+	int r = image_build(context, job, job->target, &context->scratch->image);
+	if (!r)
+		r = fault_at("restore.built");
+	if (!r && fd >= 0)
+		r = write_backing(context, job, fd, place, old_size);
+	else if (!r)
+		job->bytes_written += job->size;
+	return r;
+}
+
+/* One way after the other, until one leads there. */
+static int bring(struct job_context *context, struct job *job, int fd, const struct place *place)
+{
+	struct stat st = {0};
+	if (fd >= 0 && stamp_holds(&job->stamp, fd)) {
+		int r = job->stamp.entry == job->target ? 1 : restore_near(context, job, fd, place);
+		if (r)
+			return r < 0 ? r : 0;
+	}
+	if (fd >= 0 && fstat(fd, &st) < 0)
+		return fail_sys(errno, "%s", place->name);
+	job->bytes_read = job->bytes_written = job->deltas_applied = 0;
+	int r = restore_rebuild(context, job, fd, place, (uint64_t)st.st_size);
+	if (r < 0)
+		return r;
+	if (!r) {
+		job->bytes_read = job->bytes_written = job->deltas_applied = 0;
+		r = restore_whole(context, job, fd, place, (uint64_t)st.st_size);
+		if (r)
+			return r;
+	}
+	if (!(job->flags & JOB_DRY))
+		pages_store(
+		    context, job->module, (const uint64_t *)(const void *)context->scratch->tables.data, job->size);
+	return 0;
+}
+
 int job_restore(struct job_context *context, struct job *job)
 {
 	struct place place;
-	int r = 0;
 	int fd = open_backing(context, job, &place);
 	if (fd < 0 && !(fd == -ENOENT && (job->flags & JOB_DRY)))
 		return fd;
 	job->size = chain_entry(context->catalog, job->module, job->target)->size;
-	if (fd >= 0 && job->stamp.entry == job->target && stamp_holds(&job->stamp, fd))
-		goto out;
-	if (fd >= 0 && stamp_holds(&job->stamp, fd)) {
-		r = restore_near(context, job, fd, &place);
-		if (r)
-			goto written;
-		job->bytes_read = job->deltas_applied = 0;
-	}
-	r = image_build(context, job, job->target, &context->scratch->image);
+	int r = bring(context, job, fd, &place);
 	if (!r)
-		r = fault_at("restore.built");
-	struct stat st = {0};
-	if (!r && fd >= 0 && fstat(fd, &st) < 0)
-		r = fail_sys(errno, "%s", place.name);
-	if (!r && fd >= 0)
-		r = write_backing(context, job, fd, &place, (uint64_t)st.st_size);
-	else if (!r)
-		job->bytes_written += job->size;
-	if (!r && !(job->flags & JOB_DRY))
-		pages_store(
-		    context, job->module, (const uint64_t *)(const void *)context->scratch->tables.data, job->size);
-written:
-	if (r >= 0)
 		r = fault_at("restore.written");
 	if (!r && !(job->flags & JOB_DRY))
 		r = stamp_take(fd, job->target, &job->stamp);
-out:
 	if (fd >= 0)
 		close(fd);
 	return r;

@@ -1,16 +1,16 @@
 /*
  * job_tiers.c - background work for one module: merge deltas into tiers, make undo deltas.
  *
- * A tier of level l from entry a to entry e is made of the F tiers of level l - 1 (or deltas) that it spans. The pages
- * that these name are put aside as they were at a, then the steps are applied; what differs afterwards is the tier. An
- * undo delta is the same with both sides exchanged. Nothing here is hashed as a whole: what it makes is checked when it
+ * A tier from entry a to entry e is made of the smaller ones, or deltas, that it spans. The pages that these name are put
+ * aside as they were at a, then the steps are applied; what differs afterwards is the tier. An undo delta is the same
+ * with both sides exchanged. Nothing here is hashed as a whole: what it makes is checked when it
  * is used, and a restore that finds it wrong goes without it.
  *
  * A job does one tier boundary, or one undo delta, and says how far it has come; it gives up between steps when somebody
  * waits for a worker.
  */
 #include "job_kinds.h"
-#include "tiers.h"
+#include "plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +20,19 @@
 
 /** Boundaries that are looked at in one job where there is nothing to do. */
 #define LOOK_AT 256u
+/** A merged delta has at most so many quarters of the bytes of those that it is made of, or it is not worth its disk. */
+#define MERGE_SHARE 3u
 
 /* ---- two states of the same pages ------------------------------------------------------------------------------- */
+
+/* Bytes that @runs change. */
+static uint64_t changed_bytes(const struct runs *runs)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < runs->count; i++)
+		bytes += runs->list[i].size;
+	return bytes;
+}
 
 /* Puts aside the pages that scratch->delta is about to change, as they are now. */
 static int keep_old(void *arg, struct job_context *context)
@@ -32,6 +43,7 @@ static int keep_old(void *arg, struct job_context *context)
 	const struct job *job = arg;
 	if (!(job->flags & JOB_PATIENT) && context->urgent && context->urgent(context->arg))
 		return fail(EINTR, "somebody waits for the worker");
+	s->merged += changed_bytes(&s->delta.runs);
 	while ((pages = runs_next_pages(&s->delta.runs, &cursor, &next, &page)))
 		for (uint64_t p = page; p < page + pages && p < pages_of(s->old.size); p++) {
 			if (image_has(&s->old, p))
@@ -103,6 +115,7 @@ static int advance(struct job_context *context, struct job *job, uint32_t from, 
 	uint64_t end = chain_entry(context->catalog, job->module, to)->size;
 	int r = image_begin_lazy(&s->old, -1, 0, size > end ? size : end);
 	s->old.size = size > end ? size : end;
+	s->merged = 0;
 	if (!r)
 		r = plan_forward(context, job->module, from, to, true, s->steps);
 	if (!r)
@@ -125,6 +138,7 @@ static int advance_whole(struct job_context *context, struct job *job, uint32_t 
 {
 	struct job_scratch *s = context->scratch;
 	int r = image_build(context, job, from, &s->old);
+	s->merged = UINT64_MAX; /* of these it is not known: it is made */
 	if (!r)
 		r = image_build(context, job, to, &s->image);
 	if (!r)
@@ -134,70 +148,151 @@ static int advance_whole(struct job_context *context, struct job *job, uint32_t 
 
 /* ---- tiers ------------------------------------------------------------------------------------------------------ */
 
-static int make_tier(struct job_context *context, struct job *job, unsigned level, uint32_t index)
+/* The images of entries @from and @to, as far as they differ, into scratch->old and scratch->image, and what differs into
+ * scratch->runs; *fd: to be closed. */
+static int two_states(struct job_context *context, struct job *job, uint32_t from, uint32_t to, int *fd)
 {
 	struct job_scratch *s = context->scratch;
-	uint32_t from = index * tier_span(level), to = from + tier_span(level);
-	const struct chain_entry *entry = chain_entry(context->catalog, job->module, to);
-	int fd = -1, r;
-	if (shrinks(context, job->module, from, to)) {
-		r = advance_whole(context, job, from, to);
-	} else {
-		r = begin_at(context, job, from, &fd);
-		if (!r)
-			r = advance(context, job, from, to);
-		if (!r)
-			r = diff_touched(s, &s->old, &s->image, &s->old);
-	}
-	buf_clear(&s->out);
+	*fd = -1;
+	if (shrinks(context, job->module, from, to))
+		return advance_whole(context, job, from, to);
+	int r = begin_at(context, job, from, fd);
 	if (!r)
-		r = delta_encode(s->encoder, s->old.data, s->old.size, s->image.data, s->image.size, &s->runs,
-		    &entry->hash, 0, &s->out);
+		r = advance(context, job, from, to);
+	return r ? r : diff_touched(s, &s->old, &s->image, &s->old);
+}
+
+/* Bytes of tiers that the module has. */
+static uint64_t tiers_bytes(const struct map *file)
+{
+	return file ? file->size - TIER_INDEX : 0;
+}
+
+/* Puts what is coded at @level behind what scratch->out has. Its size, or -errno. */
+static int64_t encode(struct job_scratch *s, const struct chain_entry *to, int level)
+{
+	size_t before = s->out.size;
+	int r = delta_encode(
+	    s->encoder, s->old.data, s->old.size, s->image.data, s->image.size, &s->runs, &to->hash, level, &s->out);
+	return r ? r : (int64_t)(s->out.size - before);
+}
+
+/* Into scratch->out, in the form that decodes fastest of those that @room is enough for. What many restores decode, a tier
+ * of a long stretch, may be larger for that; one of a short stretch only by a quarter. */
+static int encode_tier(struct job_context *context, struct tier tier, const struct chain_entry *to, uint64_t room)
+{
+	static const int quick[] = {DELTA_FAST, DELTA_QUICK};
+	struct job_scratch *s = context->scratch;
+	int64_t size = 0;
+	for (unsigned i = tier.level > 1 ? 0 : 1; i < 2; i++) {
+		buf_clear(&s->out);
+		size = encode(s, to, quick[i]);
+		if (size < 0 || (tier.level > 1 && (uint64_t)size <= room))
+			return size < 0 ? (int)size : 0;
+	}
+	int64_t packed = encode(s, to, 0);
+	if (packed < 0)
+		return (int)packed;
+	if (size - size / 5 > packed || (uint64_t)size > room) {
+		memmove(s->out.data, s->out.data + size, (size_t)packed);
+		size = packed;
+	}
+	s->out.size = (size_t)size;
+	return 0;
+}
+
+/* Makes it, unless it were more than @limit bytes, or the file more than its budget, or it merges so little that decoding
+ * it takes as long as decoding what it is made of. Returns whether it did, or -errno. */
+static int make_tier(struct job_context *context, struct job *job, struct tier tier, uint64_t limit)
+{
+	struct job_scratch *s = context->scratch;
+	const struct chain_entry *to = chain_entry(context->catalog, job->module, tier_to(tier));
+	struct warm_module *kept = warm_module(context, job->module);
+	uint64_t budget = tier_budget(context, job->module, tier_to(tier));
+	uint64_t used = kept ? tiers_bytes(warm_tiers(context, kept, job->module)) : 0;
+	int fd = -1, r = kept ? 0 : -ENOMEM;
+	if (used >= budget)
+		return r;
+	if (limit > budget - used)
+		limit = budget - used;
+	if (!r)
+		r = two_states(context, job, tier_from(tier), tier_to(tier), &fd);
+	bool pays = tier.level == 1 || changed_bytes(&s->runs) / MERGE_SHARE * 4 <= s->merged;
+	if (!r && pays)
+		r = encode_tier(context, tier, to, limit);
 	s->image.source = -1;
 	if (fd >= 0)
 		close(fd);
 	if (!r)
 		r = fault_at("tiers.write") ? fail_sys(EIO, "tiers") : 0;
-	return r ? r : tier_append(context, job->module, level, index, &s->out);
+	if (r || !pays || s->out.size > limit)
+		return r;
+	r = tier_append(context, job->module, tier, &s->out);
+	return r ? r : 1;
 }
 
-static bool has_tier(const struct job_context *context, uint32_t module, int fd, unsigned level, uint32_t index)
+/* 0: it is not there. */
+static uint64_t tier_size(struct job_context *context, const struct job *job, struct tier tier)
 {
+	struct warm_module *kept = warm_module(context, job->module);
+	const struct map *file = kept ? warm_tiers(context, kept, job->module) : NULL;
 	uint64_t offset, size;
-	return fd >= 0 && tier_find(context, module, fd, level, index, &offset, &size);
+	return file && tier_find(context, job->module, file, tier, &offset, &size) ? size : 0;
 }
 
-/* Makes the tiers that end at @end and are not there. Returns how many, or -errno. */
-static int tiers_at(struct job_context *context, struct job *job, int fd, uint32_t end)
+/* How large an anchor may be: the deltas since the one before pay for it (the first tier of its span is as good as an
+ * anchor). If that is less than the one before takes, there is no use in trying. */
+static bool anchor_pays(struct job_context *context, const struct job *job, struct tier anchor, uint64_t *limit)
 {
+	uint64_t before = 0, since = 0;
+	uint32_t i = anchor.index;
+	while (i > 0 && !before)
+		before = tier_size(context, job, (struct tier) {TIER_ANCHOR, --i});
+	uint32_t from = (i + 1) * ANCHOR_EVERY;
+	for (uint32_t e = from + 1; e <= tier_to(anchor); e++)
+		since += chain_entry(context->catalog, job->module, e)->delta_bytes;
+	*limit = since / ANCHOR_HALVES * 2;
+	return before <= *limit;
+}
+
+/* Makes what ends at @end and is not there. An anchor takes the place of the larger tiers. Returns how many it has made,
+ * or -errno. */
+static int tiers_at(struct job_context *context, struct job *job, uint32_t end)
+{
+	struct tier anchor = {TIER_ANCHOR, end / ANCHOR_EVERY - 1};
 	int made = 0;
-	for (unsigned level = 1; level <= TIER_LEVELS && end % tier_span(level) == 0; level++) {
-		uint32_t index = end / tier_span(level) - 1;
-		if (has_tier(context, job->module, fd, level, index))
+	bool anchored = end % ANCHOR_EVERY == 0 && tier_size(context, job, anchor);
+	for (unsigned level = 1; level <= TIER_LEVELS && end % tier_span(level) == 0 && !anchored; level++) {
+		struct tier tier = {level, end / tier_span(level) - 1};
+		uint64_t limit = UINT64_MAX;
+		if (tier_span(level) == ANCHOR_EVERY && tier.index > 0 && anchor_pays(context, job, anchor, &limit)) {
+			int r = make_tier(context, job, anchor, limit);
+			if (r < 0)
+				return r;
+			anchored = r;
+			made += r;
+		}
+		if (anchored || tier_size(context, job, tier))
 			continue;
-		int r = make_tier(context, job, level, index);
-		if (r)
+		int r = make_tier(context, job, tier, UINT64_MAX);
+		if (r < 0)
 			return r;
-		made++;
+		made += r;
 	}
 	return made;
 }
 
 static int go_on_with_tiers(struct job_context *context, struct job *job, uint32_t last)
 {
-	struct place place;
-	place_tiers(context, job->module, &place);
-	int fd = file_open(place.dir, place.name, O_RDONLY), made = 0;
+	int made = 0;
 	for (uint32_t i = 0; i < LOOK_AT && !made && last - job->tiers_to >= TIER_FAN; i++) {
 		uint32_t end = (job->tiers_to / TIER_FAN + 1) * TIER_FAN;
 		if (end > last)
 			break;
-		made = tiers_at(context, job, fd, end);
+		made = tiers_at(context, job, end);
 		if (made >= 0)
 			job->tiers_to = end;
 	}
-	if (fd >= 0)
-		close(fd);
 	return made < 0 ? made : 0;
 }
 

@@ -15,7 +15,7 @@
 #include "near.h"
 
 #include "pages.h"
-#include "tiers.h"
+#include "plan.h"
 
 #include <errno.h>
 #include <fcntl.h>

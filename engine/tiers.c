@@ -1,5 +1,5 @@
 /*
- * tiers.c - where tiers are, and the plan of a walk along them.
+ * tiers.c - where tiers and undo deltas are.
  */
 #include "tiers.h"
 
@@ -15,45 +15,49 @@ void place_tiers(const struct job_context *context, uint32_t module, struct plac
 	name_private(place->name, &catalog_module(context->catalog, module)->id, "tiers");
 }
 
-/* Half of the index is level 1's; each level has a quarter of the room of the one below, where an eighth would do. */
-static uint64_t slot_at(unsigned level, uint32_t index)
+/* Half of the index is level 1's; each level has a quarter of the room of the one below, where an eighth would do. The
+ * last quarter is the anchors'. */
+static uint64_t slot_at(struct tier tier)
 {
 	uint64_t at = 0, room = TIER_INDEX / 2;
-	for (unsigned l = 1; l < level; l++) {
+	for (unsigned l = 1; l < tier.level && tier.level != TIER_ANCHOR; l++) {
 		at += room;
 		room /= 4;
 	}
-	uint64_t offset = (uint64_t)index * TIER_SLOT;
+	if (tier.level == TIER_ANCHOR) {
+		room = TIER_INDEX / 4;
+		at = TIER_INDEX - room;
+	}
+	uint64_t offset = (uint64_t)tier.index * TIER_SLOT;
 	return offset + TIER_SLOT <= room ? at + offset : UINT64_MAX;
 }
 
-static uint64_t slot_check(
-    const struct job_context *context, uint32_t module, unsigned level, uint32_t index, const uint8_t slot[16])
+static uint64_t slot_check(const struct job_context *context, uint32_t module, struct tier tier, const uint8_t slot[16])
 {
 	uint8_t all[48];
-	uint32_t span = tier_span(level);
 	memcpy(all, slot, 16);
-	memcpy(all + 16, &chain_entry(context->catalog, module, index * span)->hash, 16);
-	memcpy(all + 32, &chain_entry(context->catalog, module, (index + 1) * span)->hash, 16);
+	memcpy(all + 16, &chain_entry(context->catalog, module, tier_from(tier))->hash, 16);
+	memcpy(all + 32, &chain_entry(context->catalog, module, tier_to(tier))->hash, 16);
 	return hash64(all, sizeof(all));
 }
 
-bool tier_find(const struct job_context *context, uint32_t module, int fd, unsigned level, uint32_t index,
+bool tier_find(const struct job_context *context, uint32_t module, const struct map *file, struct tier tier,
     uint64_t *offset, uint64_t *size)
 {
+	uint64_t at = slot_at(tier);
 	uint8_t slot[TIER_SLOT];
-	uint64_t at = slot_at(level, index);
-	if (at == UINT64_MAX || pread(fd, slot, sizeof(slot), (off_t)at) != sizeof(slot))
+	if (at == UINT64_MAX)
 		return false;
+	memcpy(slot, file->data + at, sizeof(slot));
 	*offset = get_le64(slot);
 	*size = get_le64(slot + 8);
-	return *size && *size < (uint64_t)1 << 40 &&
-	       get_le64(slot + 16) == slot_check(context, module, level, index, slot);
+	return *size && *offset >= TIER_INDEX && *offset <= file->size && *size <= file->size - *offset &&
+	       get_le64(slot + 16) == slot_check(context, module, tier, slot);
 }
 
-int tier_append(struct job_context *context, uint32_t module, unsigned level, uint32_t index, const struct buf *delta)
+int tier_append(struct job_context *context, uint32_t module, struct tier tier, const struct buf *delta)
 {
-	uint64_t at = slot_at(level, index);
+	uint64_t at = slot_at(tier);
 	struct place place;
 	struct stat st;
 	if (at == UINT64_MAX)
@@ -69,7 +73,7 @@ int tier_append(struct job_context *context, uint32_t module, unsigned level, ui
 	uint8_t slot[TIER_SLOT];
 	put_le64(slot, end);
 	put_le64(slot + 8, delta->size);
-	put_le64(slot + 16, slot_check(context, module, level, index, slot));
+	put_le64(slot + 16, slot_check(context, module, tier, slot));
 	if (!r)
 		r = file_write_at(fd, delta->data, delta->size, end, place.dir, place.name);
 	if (!r)
@@ -78,69 +82,12 @@ int tier_append(struct job_context *context, uint32_t module, unsigned level, ui
 	return r;
 }
 
-/* ---- plans ------------------------------------------------------------------------------------------------------ */
-
-void steps_free(struct steps *steps)
+uint64_t tier_budget(const struct job_context *context, uint32_t module, uint32_t to)
 {
-	free(steps->list);
-	*steps = (struct steps) {NULL, 0, 0, 0};
-}
-
-static int add(struct steps *steps, struct step step)
-{
-	if (steps->count == steps->capacity) {
-		size_t capacity = steps->capacity ? steps->capacity * 2 : 64;
-		struct step *list = realloc(steps->list, capacity * sizeof(*list));
-		if (!list)
-			return fail_sys(ENOMEM, "memory for a plan");
-		steps->list = list;
-		steps->capacity = capacity;
-	}
-	steps->list[steps->count++] = step;
-	steps->bytes += step.size;
-	return 0;
-}
-
-/* The largest tier that starts at @at and does not go beyond @to. */
-static bool largest(
-    const struct job_context *context, uint32_t module, int fd, uint32_t at, uint32_t to, struct step *step)
-{
-	for (unsigned level = TIER_LEVELS; level >= 1; level--) {
-		uint32_t span = tier_span(level);
-		if (at % span || to - at < span)
-			continue;
-		if (!tier_find(context, module, fd, level, at / span, &step->offset, &step->size))
-			continue;
-		step->from = at;
-		step->to = at + span;
-		step->tier = true;
-		return true;
-	}
-	return false;
-}
-
-int plan_forward(
-    struct job_context *context, uint32_t module, uint32_t from, uint32_t to, bool tiers, struct steps *steps)
-{
-	struct place place;
-	int fd = -1, r = 0;
-	steps->count = 0;
-	steps->bytes = 0;
-	if (tiers && context->priv->fd >= 0 && to - from >= TIER_FAN) {
-		place_tiers(context, module, &place);
-		fd = file_open(place.dir, place.name, O_RDONLY);
-	}
-	while (!r && from < to) {
-		struct step step = {
-		    from, from + 1, false, 0, chain_entry(context->catalog, module, from + 1)->delta_bytes};
-		if (fd >= 0)
-			largest(context, module, fd, from, to, &step);
-		r = add(steps, step);
-		from = step.to;
-	}
-	if (fd >= 0)
-		close(fd);
-	return r;
+	uint64_t bytes = 0;
+	for (uint32_t i = 1; i <= to; i++)
+		bytes += chain_entry(context->catalog, module, i)->delta_bytes;
+	return bytes / 2 * TIER_HALVES;
 }
 
 /* ---- undo ------------------------------------------------------------------------------------------------------- */

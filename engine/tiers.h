@@ -1,50 +1,40 @@
 /*
- * tiers.h - merged deltas, so that a restore opens a handful of files however long the chain is.
+ * tiers.h - merged deltas, so that a restore decodes a handful of them however long the chain is.
  *
  * A tier of level l is one delta from entry i * F^l of a chain to entry (i + 1) * F^l, F = TIER_FAN: as in an LSM tree,
- * or SVN's skip-deltas, runs of commits are merged in powers of F. A walk from entry 0 to any entry takes at most F - 1
- * steps of each level. All tiers of a module are in one file, .varve/<ModId>.tiers, which is only appended to; they
- * depend on the chain only, so branches of history need nothing special, and a tier never goes stale. The file can be
- * removed at any time.
+ * or SVN's skip-deltas, runs of commits are merged in powers of F. An anchor is one delta from the base to entry
+ * i * F^2: where changes keep falling on the same bytes it is hardly larger than a tier, and saves all of them up to it.
  *
- * File: TIER_INDEX bytes of slots, sparse, then the tiers, coded as any delta. Slot (l, i) is 24 bytes: offset u64, size
- * u64, XXH3-64 of both and of the hashes of the images at both ends, so that a file of another history is not believed.
- * How large F should be is measured in README.md.
+ *   base --------------- anchor ---------------> 128 -- tier --> 136 -- tier --> 144 -d-> 145 -d-> 146
+ *
+ * All of a module's are in one file, .varve/<ModId>.tiers, which is only appended to; they depend on the chain only, so
+ * branches of history need nothing special, and they never go stale. The file can be removed at any time. It never
+ * holds more than 1.5 times the bytes of the deltas, and an anchor is made only where the deltas since the one
+ * before weigh 1.5 times that one: so anchors take a bounded part of it, however large they are.
+ *
+ * File: TIER_INDEX bytes of slots, sparse, then the tiers, coded as any delta. A slot is 24 bytes: offset u64, size u64,
+ * XXH3-64 of both and of the hashes of the images at both ends, so that a file of another history is not believed.
+ * How large F should be, and how tiers are coded, is measured in README.md.
  */
 #ifndef ENGINE_TIERS_H
 #define ENGINE_TIERS_H
 
 #include "image.h"
+#include "map.h"
 
 #define TIER_FAN 8u
 #define TIER_LEVELS 6
 #define TIER_SLOT 24u
 /** Room for the slots of a chain of 2^22 entries. */
 #define TIER_INDEX (16u << 20)
+/** Entries between places where an anchor can be: TIER_FAN squared. */
+#define ANCHOR_EVERY 64u
+/** An anchor is made where the deltas since the one before weigh so many halves of that one. */
+#define ANCHOR_HALVES 3u
+/** The file holds at most so many halves of what the deltas take. */
+#define TIER_HALVES 3u
 /** Undo deltas are kept for so many of the newest entries. */
 #define UNDO_KEEP 64u
-
-/** A delta to apply: from the image of entry @from to that of entry @to. */
-struct step {
-	uint32_t from;
-	uint32_t to;
-	bool tier; /**< in the file of tiers, at offset; else the delta file of entry @to */
-	uint64_t offset;
-	uint64_t size;
-};
-
-struct steps {
-	struct step *list;
-	size_t count;
-	size_t capacity;
-	uint64_t bytes; /**< sum of the sizes */
-};
-
-/** plan_forward() - the fewest steps from entry @from to entry @to >= @from. @tiers: use them. 0 or -ENOMEM. */
-int plan_forward(
-    struct job_context *context, uint32_t module, uint32_t from, uint32_t to, bool tiers, struct steps *steps);
-
-void steps_free(struct steps *steps);
 
 /** tier_span() - entries that a tier of @level (from 1) spans. */
 static inline uint32_t tier_span(unsigned level)
@@ -55,25 +45,39 @@ static inline uint32_t tier_span(unsigned level)
 	return span;
 }
 
-/** tier_find() - whether tier (@level, @index) is there; its place. @fd: the module's file of tiers. */
-bool tier_find(const struct job_context *context, uint32_t module, int fd, unsigned level, uint32_t index,
+/** The level of anchors: anchor i leads from entry 0 to entry (i + 1) * ANCHOR_EVERY. */
+#define TIER_ANCHOR (TIER_LEVELS + 1)
+
+/** A tier, or an anchor. */
+struct tier {
+	unsigned level;
+	uint32_t index;
+};
+
+/** tier_from(), tier_to() - the entries that it leads from and to. */
+static inline uint32_t tier_from(struct tier tier)
+{
+	return tier.level == TIER_ANCHOR ? 0 : tier.index * tier_span(tier.level);
+}
+
+static inline uint32_t tier_to(struct tier tier)
+{
+	return (tier.index + 1) * (tier.level == TIER_ANCHOR ? ANCHOR_EVERY : tier_span(tier.level));
+}
+
+/** tier_find() - whether it is in @file, the module's file of tiers, and where. */
+bool tier_find(const struct job_context *context, uint32_t module, const struct map *file, struct tier tier,
     uint64_t *offset, uint64_t *size);
 
 /** tier_append() - add it to the module's file, made if it is not there. */
-int tier_append(struct job_context *context, uint32_t module, unsigned level, uint32_t index, const struct buf *delta);
+int tier_append(struct job_context *context, uint32_t module, struct tier tier, const struct buf *delta);
+
+/** tier_bytes() - the most that a module's tiers may take when its chain has come to entry @to. */
+uint64_t tier_budget(const struct job_context *context, uint32_t module, uint32_t to);
 
 /** place_tiers(), place_undo() - the file of tiers; the undo delta from entry @index to the one before. */
 void place_tiers(const struct job_context *context, uint32_t module, struct place *place);
 void place_undo(const struct job_context *context, uint32_t module, uint32_t index, struct place *place);
-
-/** steps_run() - apply them to @image, which is at the first one's start. @seen is called for each before it is applied,
- * with the parsed delta in scratch->delta and the pages it needs loaded; may be NULL. */
-int steps_run(struct job_context *context, struct job *job, const struct steps *steps, struct image *image, bool check,
-    int (*seen)(void *arg, struct job_context *context), void *arg);
-
-/** steps_pages() - call @seen for each step's delta, in scratch->delta, without applying any. */
-int steps_pages(struct job_context *context, struct job *job, const struct steps *steps,
-    int (*seen)(void *arg, struct job_context *context), void *arg);
 
 /** undo_load() - the undo delta of entry @index into scratch->file, parsed into scratch->delta; -ENOENT: there is none. */
 int undo_load(struct job_context *context, uint32_t module, uint32_t index);

@@ -1,0 +1,127 @@
+/*
+ * plan.c - which steps lead to an image for the least work.
+ *
+ * Work is reckoned in bytes: those of the deltas that have to be decoded, and what opening a file costs on top.
+ */
+#include "plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/** Bytes of a delta that could be decoded while a file is opened, read and closed (warm, about 6 us). */
+#define FILE_COST 4096u
+
+void steps_free(struct steps *steps)
+{
+	free(steps->list);
+	*steps = (struct steps) {0};
+}
+
+static int add(struct steps *steps, struct step step)
+{
+	if (steps->count == steps->capacity) {
+		size_t capacity = steps->capacity ? steps->capacity * 2 : 64;
+		struct step *list = realloc(steps->list, capacity * sizeof(*list));
+		if (!list)
+			return fail_sys(ENOMEM, "memory for a plan");
+		steps->list = list;
+		steps->capacity = capacity;
+	}
+	steps->list[steps->count++] = step;
+	steps->bytes += step.size;
+	return 0;
+}
+
+static bool take_tier(
+    const struct job_context *context, uint32_t module, const struct map *file, struct tier tier, struct step *step)
+{
+	uint64_t offset, size;
+	if (!tier_find(context, module, file, tier, &offset, &size))
+		return false;
+	*step = (struct step) {STEP_TIER, tier_from(tier), tier_to(tier), offset, size};
+	return true;
+}
+
+/* The tier or anchor that starts at @at and leads furthest, but not beyond @to. */
+static bool furthest(const struct job_context *context, uint32_t module, const struct map *file, uint32_t at,
+    uint32_t to, struct step *step)
+{
+	bool found = false;
+	for (unsigned level = TIER_LEVELS; level >= 1 && !found; level--) {
+		uint32_t span = tier_span(level);
+		if (at % span == 0 && to - at >= span)
+			found = take_tier(context, module, file, (struct tier) {level, at / span}, step);
+	}
+	for (uint32_t i = at ? 0 : to / ANCHOR_EVERY; i > 0; i--) {
+		struct tier anchor = {TIER_ANCHOR, i - 1};
+		if (found && tier_to(anchor) <= step->to)
+			break;
+		if (take_tier(context, module, file, anchor, step))
+			return true;
+	}
+	return found;
+}
+
+int plan_forward(
+    struct job_context *context, uint32_t module, uint32_t from, uint32_t to, bool tiers, struct steps *steps)
+{
+	int r = 0;
+	steps->count = 0;
+	steps->bytes = 0;
+	steps->tiers = NULL;
+	if (tiers && to - from >= TIER_FAN) {
+		struct warm_module *kept = warm_module(context, module);
+		steps->tiers = kept ? warm_tiers(context, kept, module) : NULL;
+	}
+	while (!r && from < to) {
+		struct step step = {
+		    STEP_DELTA, from, from + 1, 0, chain_entry(context->catalog, module, from + 1)->delta_bytes};
+		if (steps->tiers)
+			furthest(context, module, steps->tiers, from, to, &step);
+		r = add(steps, step);
+		from = step.to;
+	}
+	return r;
+}
+
+/* ---- back from the last ----------------------------------------------------------------------------------------- */
+
+static uint64_t cost(const struct steps *steps)
+{
+	uint64_t bytes = steps->bytes;
+	for (size_t i = 0; i < steps->count; i++)
+		bytes += steps->list[i].kind == STEP_TIER ? 0 : FILE_COST;
+	return bytes;
+}
+
+/* What undoing all entries behind @to would cost, if it is less than @limit; else UINT64_MAX. An undo delta is about as
+ * large as the delta. */
+static uint64_t undo_cost(const struct job_context *context, uint32_t module, uint32_t to, uint64_t limit)
+{
+	uint32_t last = catalog_module(context->catalog, module)->length - 1;
+	uint64_t size = chain_entry(context->catalog, module, last)->size, bytes = 0;
+	if (last - to > UNDO_KEEP || context->priv->fd < 0)
+		return UINT64_MAX;
+	for (uint32_t i = last; i > to; i--) {
+		bytes += chain_entry(context->catalog, module, i)->delta_bytes + FILE_COST;
+		if (bytes >= limit || chain_entry(context->catalog, module, i - 1)->size != size)
+			return UINT64_MAX;
+	}
+	return bytes;
+}
+
+int plan_rebuild(struct job_context *context, uint32_t module, uint32_t to, struct steps *steps, uint32_t *start)
+{
+	uint32_t last = catalog_module(context->catalog, module)->length - 1;
+	*start = 0;
+	int r = plan_forward(context, module, 0, to, true, steps);
+	if (r || to == 0 || undo_cost(context, module, to, cost(steps)) == UINT64_MAX)
+		return r;
+	*start = last;
+	steps->count = 0;
+	steps->bytes = 0;
+	for (uint32_t i = last; !r && i > to; i--)
+		r = add(steps,
+		    (struct step) {STEP_UNDO, i, i - 1, 0, chain_entry(context->catalog, module, i)->delta_bytes});
+	return r;
+}

@@ -1,0 +1,199 @@
+/*
+ * warm.c - mapped files and page hashes that are kept from job to job.
+ *
+ * A module has one place, by its index; another that falls on it takes it over. Modules are told apart by id as well:
+ * an index may be given again after a commit that failed.
+ */
+#include "warm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tiers.h"
+
+#define PLACES 256u
+
+struct warm {
+	struct warm_module *places[PLACES];
+	struct warm_module *in_use; /* by the job at hand */
+};
+
+static void whole_close(struct whole *whole)
+{
+	map_close(&whole->map);
+	free(whole->table);
+	*whole = (struct whole) {0};
+}
+
+static void module_close(struct warm_module *kept)
+{
+	whole_close(&kept->base);
+	whole_close(&kept->last);
+	map_close(&kept->tiers);
+	map_close(&kept->backing);
+}
+
+static struct warm_module **place_of(struct warm *warm, uint32_t module)
+{
+	return &warm->places[module % PLACES];
+}
+
+struct warm_module *warm_module(struct job_context *context, uint32_t module)
+{
+	struct job_scratch *s = context->scratch;
+	const struct varve_id *id = &catalog_module(context->catalog, module)->id;
+	if (!s->warm)
+		s->warm = calloc(1, sizeof(*s->warm));
+	struct warm_module **place = s->warm ? place_of(s->warm, module) : NULL;
+	if (place && !*place)
+		*place = calloc(1, sizeof(**place));
+	if (!place || !*place) {
+		fail_sys(ENOMEM, "memory for what is kept of a module");
+		return NULL;
+	}
+	if (!id_equal(&(*place)->id, id)) {
+		module_close(*place);
+		(*place)->id = *id;
+	}
+	return s->warm->in_use = *place;
+}
+
+/* ---- whole images ----------------------------------------------------------------------------------------------- */
+
+static int open_whole(struct whole *whole, const struct place *place, const struct chain_entry *entry)
+{
+	if (whole->size == entry->size && hash_equal(&whole->hash, &entry->hash) && (whole->map.data || !whole->size))
+		return 0;
+	whole_close(whole);
+	int fd = file_open(place->dir, place->name, O_RDONLY);
+	if (fd < 0)
+		return fd;
+	int r = map_open(&whole->map, fd, (size_t)entry->size, true);
+	close(fd);
+	if (r) {
+		err_prefix("%s%s: ", place->dir->label, place->name);
+		return r;
+	}
+	whole->hash = entry->hash;
+	whole->size = entry->size;
+	return 0;
+}
+
+int warm_base(struct job_context *context, struct warm_module *kept, uint32_t module)
+{
+	struct place place;
+	place_base(context, module, &place);
+	return open_whole(&kept->base, &place, chain_entry(context->catalog, module, 0));
+}
+
+int warm_last(struct job_context *context, struct warm_module *kept, uint32_t module)
+{
+	uint32_t last = catalog_module(context->catalog, module)->length - 1;
+	struct place place;
+	place_last(context, module, last, &place);
+	return open_whole(&kept->last, &place, chain_entry(context->catalog, module, last));
+}
+
+const uint64_t *warm_table(struct whole *whole)
+{
+	if (!whole->table) {
+		whole->table = malloc((size_t)(pages_of(whole->size) + 1) * sizeof(*whole->table));
+		if (whole->table)
+			hash_pages(whole->map.data, whole->size, whole->table);
+		else
+			fail_sys(ENOMEM, "memory for page hashes");
+	}
+	return whole->table;
+}
+
+/* ---- the others ------------------------------------------------------------------------------------------------- */
+
+static bool is_file(const struct map *map, const struct stat *st, uint64_t size)
+{
+	return map->data && map->inode == st->st_ino && map->device == st->st_dev && map->size == size;
+}
+
+const struct map *warm_tiers(struct job_context *context, struct warm_module *kept, uint32_t module)
+{
+	struct place place;
+	struct stat st;
+	if (context->priv->fd < 0)
+		return NULL;
+	place_tiers(context, module, &place);
+	if (file_stat(place.dir, place.name, &st) || (uint64_t)st.st_size <= TIER_INDEX) {
+		map_close(&kept->tiers);
+		return NULL;
+	}
+	if (is_file(&kept->tiers, &st, (uint64_t)st.st_size))
+		return &kept->tiers;
+	map_close(&kept->tiers);
+	int fd = file_open(place.dir, place.name, O_RDONLY);
+	if (fd < 0)
+		return NULL;
+	int r = map_open(&kept->tiers, fd, (size_t)st.st_size, false);
+	close(fd);
+	return r ? NULL : &kept->tiers;
+}
+
+int warm_backing(struct warm_module *kept, int fd, uint64_t size)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return fail_sys(errno, "a backing file");
+	return is_file(&kept->backing, &st, size) ? 0 : map_open(&kept->backing, fd, (size_t)size, true);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+static size_t bytes_of(const struct warm_module *kept)
+{
+	size_t tiers = kept->tiers.size > TIER_INDEX ? kept->tiers.size - TIER_INDEX : 0;
+	return kept->base.map.size + kept->last.map.size + kept->backing.size + tiers;
+}
+
+void warm_end(struct job_context *context)
+{
+	struct warm *warm = context->scratch->warm;
+	struct warm_module *kept = warm ? warm->in_use : NULL;
+	size_t total = 0;
+	if (!kept)
+		return;
+	warm->in_use = NULL;
+	if (kept->base.map.size > WARM_FILE)
+		whole_close(&kept->base);
+	if (kept->last.map.size > WARM_FILE)
+		whole_close(&kept->last);
+	if (kept->backing.size > WARM_FILE)
+		map_close(&kept->backing);
+	if (kept->tiers.size > TIER_INDEX + WARM_FILE)
+		map_close(&kept->tiers);
+	for (unsigned i = 0; i < PLACES; i++)
+		total += warm->places[i] ? bytes_of(warm->places[i]) : 0;
+	for (unsigned i = 0; i < PLACES && total > WARM_BYTES; i++) {
+		if (!warm->places[i] || warm->places[i] == kept)
+			continue;
+		total -= bytes_of(warm->places[i]);
+		module_close(warm->places[i]);
+	}
+}
+
+void warm_drop(struct job_context *context, uint32_t module)
+{
+	struct warm *warm = context->scratch->warm;
+	if (warm && *place_of(warm, module))
+		module_close(*place_of(warm, module));
+}
+
+void warm_free(struct warm *warm)
+{
+	if (!warm)
+		return;
+	for (unsigned i = 0; i < PLACES; i++)
+		if (warm->places[i]) {
+			module_close(warm->places[i]);
+			free(warm->places[i]);
+		}
+	free(warm);
+}
