@@ -41,11 +41,13 @@ static enum op_step next(struct op *op, struct job *job)
 		op_fail(op, fail(ECANCELED, "making what restores are fast by was cancelled; what is done stays"));
 		return op->running ? OP_WAIT : OP_END;
 	}
+	bool busy = false;
 	for (uint32_t looked = 0; looked < catalog_count(&store->catalog); looked++) {
 		uint32_t m = t->at++ % catalog_count(&store->catalog);
+		struct module_work work = store_work(store, m);
+		busy |= work.busy;
 		if (!wants_work(store, m))
 			continue;
-		struct module_work work = store_work(store, m);
 		op_job(store, job, JOB_TIERS, m, catalog_module(&store->catalog, m)->length - 1);
 		job->tiers_to = work.tiers_to;
 		job->undo_to = work.undo_to;
@@ -55,7 +57,8 @@ static enum op_step next(struct op *op, struct job *job)
 			return OP_END;
 		return OP_JOB;
 	}
-	return op->running ? OP_WAIT : OP_END;
+	/* What another operation is at may be given up, and then it is ours to do. */
+	return op->running || busy ? OP_WAIT : OP_END;
 }
 
 static void done(struct op *op, const struct job *job)

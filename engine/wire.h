@@ -22,7 +22,7 @@
  * RESOLVE          str text                                       id commit
  * VERIFY           -                                              u64 modules, files, bytes, images, damaged
  * STAT             -                                              stat (wire_stat.c)
- * WORKERS          u32 n                                          -
+ * WORKERS          u32 min, most, idle ms; WIRE_AS_IS: unchanged  u32 min, most, idle ms, running
  * OPTIMIZE         -                                              -
  *
  * A reply with a result other than 0 has a str, the sentence. Besides, the coordinator sends
@@ -39,7 +39,9 @@
 #include "bytes.h"
 #include "varve.h"
 
-#define WIRE_PROTOCOL 1
+#define WIRE_PROTOCOL 2
+/** In WORKERS. */
+#define WIRE_AS_IS UINT32_MAX
 #define WIRE_HEAD 8
 #define WIRE_INLINE_MAX 32768
 /** Most bytes that a payload in a memfd may have. */

@@ -100,10 +100,15 @@ struct varve_options {
 	    reserve; /**< address space reserved for each memory, bytes; 0: 8 GiB; the limit of varve_memory_resize() */
 	const char *
 	    coordinator; /**< path of the varve-coordinator program; NULL: VARVE_COORDINATOR, or where it is installed */
+	const char *settings; /**< further settings of the coordinator, "name=value" with blanks or commas between, as
+	                           `varve serve --help` lists them; NULL: none */
+	const char
+	    *config; /**< varve_serve() only: its configuration file, which must belong to root or to the user and
+	                         be writable by no other; NULL: /etc/varve.conf, if it is there */
 };
 #define VARVE_OPTIONS_INIT                                                                                             \
 	{                                                                                                              \
-		sizeof(struct varve_options), 0, VARVE_IO_AUTO, VARVE_SYNC_PERSIST, false, 0, NULL                     \
+		sizeof(struct varve_options), 0, VARVE_IO_AUTO, VARVE_SYNC_PERSIST, false, 0, NULL, NULL, NULL         \
 	}
 
 /**
@@ -383,15 +388,29 @@ struct varve_verify_report {
 VARVE_API int varve_verify(struct varve_vm *vm, void (*found)(void *arg, const struct varve_finding *finding),
     void *arg, struct varve_verify_report *report);
 
-/** One worker process. */
+/** How a worker is. */
+enum varve_worker_state {
+	VARVE_WORKER_NONE = 0, /**< none runs here; one is started when a job needs it */
+	VARVE_WORKER_STARTING = 1,
+	VARVE_WORKER_IDLE = 2,
+	VARVE_WORKER_BUSY = 3,
+	VARVE_WORKER_ENDING = 4, /**< it was told to end, after its job if it has one */
+};
+
+/** One worker process, or the place of one. */
 struct varve_worker_stat {
-	int pid;
+	int pid; /**< 0: none runs here; one is started when a job needs it */
 	bool busy;
 	uint64_t jobs; /**< done since it was started */
 	uint64_t bytes_read;
 	uint64_t bytes_written;
 	double busy_share; /**< of the time since it was started, 0 to 1 */
 	unsigned restarts; /**< how often the process at this place was replaced because it died */
+	enum varve_worker_state state;
+	double busy_seconds; /**< since it was started; the job under way counts as far as it has told */
+	const char *job; /**< what it does now: "restore", "checkout", "commit", "publish", "repair", "verify", "tiers",
+	                      "sync"; "": nothing */
+	struct varve_id module; /**< for this module, if @job is not "" */
 };
 
 /** One module. */
@@ -403,6 +422,35 @@ struct varve_module_stat {
 	uint64_t deltas_bytes;
 	uint64_t last_bytes; /**< 0 while the base is the last, too */
 	uint64_t private_bytes; /**< what it takes on disk in .varve/: all of it can be made again */
+	uint64_t tiers_bytes; /**< part of it: merged deltas */
+	uint64_t undo_bytes; /**< part of it: undo deltas */
+};
+
+/** How long requests of one kind took, from their arrival at the coordinator to the answer, waiting included. Seconds;
+ * percentiles are at most 3.2 % too high, and never too low. 0 while there was none. */
+struct varve_latency {
+	uint64_t count; /**< that succeeded, since the coordinator started; only these are in what follows */
+	uint64_t failed;
+	double sum;
+	double p50;
+	double p95;
+	double p99;
+	double max;
+};
+
+/** An operation that is under way, or waits for its turn. */
+struct varve_operation_stat {
+	const char
+	    *name; /**< "restore", "checkout", "commit", "abandon", "persist", "verify", "optimize", "begin" (waits for
+	                       the session), "module" (brings one to its commit), "settle" (brings all, after a crash), or
+	                       "background" */
+	int pid; /**< of the process that asked for it; 0: the coordinator itself */
+	bool waiting; /**< for another one to end */
+	bool has_commit; /**< restore, checkout: @commit is the one asked for */
+	struct varve_id commit;
+	uint64_t done; /**< modules done; background: jobs */
+	uint64_t total; /**< modules to do; 0: not known */
+	double seconds; /**< since it was asked for */
 };
 
 /** The store and the processes that serve it; free with varve_stat_free(). */
@@ -417,7 +465,7 @@ struct varve_stat {
 	unsigned clients; /**< connections, this one too */
 	int session_pid; /**< the process that has the session; 0: none */
 	const char *io_method; /**< "io_uring" or "pread" */
-	const char *io_reason; /**< why not io_uring; "" if it is, or if pread was asked for */
+	const char *io_reason; /**< why not io_uring, and what repairs it; "" if it is, or if pread was asked for */
 	uint64_t restores; /**< done since the coordinator started; likewise the next three */
 	uint64_t checkouts;
 	uint64_t commits_made;
@@ -426,15 +474,63 @@ struct varve_stat {
 	const struct varve_worker_stat *workers;
 	size_t modules_count;
 	const struct varve_module_stat *modules;
+	size_t background_count;
+	const struct varve_worker_stat *background; /**< workers of low priority, for what nobody waits for */
+	uint64_t jobs_waiting; /**< posted, and taken by no worker yet */
+	uint64_t jobs_running;
+	uint64_t worker_deaths; /**< workers that were replaced because they died, since the coordinator started */
+	uint64_t damage_found; /**< damaged files met since then, by whatever operation */
+	struct varve_latency restore_latency;
+	struct varve_latency checkout_latency;
+	struct varve_latency commit_latency;
+	size_t operations_count;
+	const struct varve_operation_stat *operations; /**< those under way, then those that wait, in their order */
 };
 
+/**
+ * varve_stat() - what there is to know of the store and its processes. Answered at once, whatever is under way, so that
+ * a restore can be watched from another process. What modules take on disk is looked up anew unless that is dear: it may
+ * then be some seconds old.
+ */
 VARVE_API int varve_stat(struct varve_vm *vm, struct varve_stat **stat);
 VARVE_API void varve_stat_free(struct varve_stat *stat);
 
 /**
- * varve_set_workers() - change the number of workers of the running coordinator, 1 to 1024. Jobs that run are not
- * disturbed: a worker that is to go ends after its job.
+ * varve_metrics() - the figures of varve_stat() as OpenMetrics text, for a monitoring system; each series has the label
+ * `store`. Starts no worker, so that it costs an idle store nothing to be looked at.
+ *
+ * @text  out: ends with "# EOF" and a NUL; the caller's, to be freed with varve_metrics_free(). NULL after a failure.
  */
+VARVE_API int varve_metrics(struct varve_vm *vm, char **text);
+VARVE_API void varve_metrics_free(char *text);
+
+/** How many workers a coordinator has; initialise with VARVE_WORKERS_INIT. */
+struct varve_workers {
+	size_t struct_size; /**< sizeof(struct varve_workers) */
+	int64_t min; /**< that are kept while there is nothing to do, 0 to 1024; -1 in a change: as it is */
+	int64_t most; /**< that can be, 1 to 1024; or -1 */
+	int64_t idle_ms; /**< those beyond @min end after so many milliseconds without a job; 0: never; or -1 */
+	int64_t running; /**< out: how many there are now */
+};
+#define VARVE_WORKERS_INIT                                                                                             \
+	{                                                                                                              \
+		sizeof(struct varve_workers), -1, -1, -1, -1                                                           \
+	}
+
+/**
+ * varve_workers() - change how many workers the running coordinator has, or look. Jobs that run are not disturbed: a
+ * worker that is to go ends after its job.
+ *
+ * @change  what is to be otherwise; a minimum above the maximum that there is raises it, a maximum below the minimum
+ *          lowers that. NULL: nothing.
+ * @now     out: what holds now; initialised as well. May be NULL.
+ *
+ * Returns 0, -EINVAL, or -EAGAIN and others if a worker that is wanted can not be started; then nothing has changed.
+ */
+VARVE_API int varve_workers(struct varve_vm *vm, const struct varve_workers *change, struct varve_workers *now);
+
+/** varve_set_workers() - change the most workers that the running coordinator may have, 1 to 1024: varve_workers() with
+ * nothing but @most. */
 VARVE_API int varve_set_workers(struct varve_vm *vm, unsigned workers);
 
 /**
@@ -442,6 +538,13 @@ VARVE_API int varve_set_workers(struct varve_vm *vm, unsigned workers);
  * SIGTERM or SIGINT. Returns only if it fails: -ENOEXEC, or as execve(). @options may be NULL.
  */
 VARVE_API int varve_serve(const char *base_dir, const struct varve_options *options);
+
+/**
+ * varve_serve_check() - as varve_serve(), but only writes the settings that would hold, and where each comes from, to
+ * standard output: as a table, or, with @json, as an object. No store is touched. The program's exit status is 0, or
+ * another and a sentence on standard error if one of them makes no sense.
+ */
+VARVE_API int varve_serve_check(const char *base_dir, const struct varve_options *options, bool json);
 
 #ifdef __cplusplus
 }

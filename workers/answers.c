@@ -46,12 +46,27 @@ static int answer_resolve(struct peer *peer, struct cursor *payload, struct buf 
 	return r;
 }
 
-static int answer_workers(struct peer *peer, struct cursor *payload)
+/* What is not said stays as it is, unless it does not go with what is. */
+static int answer_workers(struct peer *peer, struct cursor *payload, struct buf *out)
 {
-	uint32_t workers = cursor_u32(payload);
+	struct dispatch *d = &peer->coordinator->dispatch;
+	uint32_t min = cursor_u32(payload), most = cursor_u32(payload), idle_ms = cursor_u32(payload);
 	if (payload->bad)
 		return fail(EPROTO, "a request was cut short");
-	return dispatch_resize(&peer->coordinator->dispatch, workers);
+	if (most == WIRE_AS_IS)
+		most = min != WIRE_AS_IS && min > d->workers ? min : d->workers;
+	if (min == WIRE_AS_IS)
+		min = d->setup.min < most ? d->setup.min : most;
+	int r = dispatch_resize(d, min, most);
+	if (r)
+		return r;
+	if (idle_ms != WIRE_AS_IS)
+		dispatch_set_idle(d, idle_ms);
+	buf_u32(out, d->setup.min);
+	buf_u32(out, d->workers);
+	buf_u32(out, d->setup.idle_ms);
+	buf_u32(out, d->pool ? pool_running(d->pool) : 0);
+	return 0;
 }
 
 static void fill_stat(struct coordinator *c, struct varve_stat *stat)
@@ -71,10 +86,23 @@ static void fill_stat(struct coordinator *c, struct varve_stat *stat)
 	    .restores = store->restores,
 	    .checkouts = store->checkouts,
 	    .commits_made = store->commits,
-	    .jobs = c->dispatch.jobs_here + (c->dispatch.pool ? pool_jobs(c->dispatch.pool) : 0),
+	    .jobs = dispatch_jobs(&c->dispatch),
 	};
 	if (stat->has_current)
 		stat->current = store->history.commits[store->history.current].id;
+}
+
+/* The first look starts all workers, to see that they can be, and what they read with. They end again when they have
+ * idled for long enough; later looks wake nobody, so whoever watches a store does not keep it busy. */
+static struct pool *pool_to_show(struct dispatch *d)
+{
+	struct pool *pool = dispatch_pool(d);
+	if (!pool || d->shown)
+		return pool;
+	d->shown = true;
+	if (pool_fill(pool) && !pool_running(pool))
+		return NULL;
+	return pool;
 }
 
 /* Workers that were started just now have not said yet what they read with. */
@@ -90,7 +118,7 @@ static int answer_stat(struct peer *peer, struct buf *out)
 {
 	struct coordinator *c = peer->coordinator;
 	struct varve_stat stat;
-	struct pool *pool = dispatch_pool(&c->dispatch);
+	struct pool *pool = pool_to_show(&c->dispatch);
 	if (!pool)
 		return -EAGAIN;
 	wait_for_reader(pool);
@@ -130,7 +158,7 @@ bool answer(struct peer *peer, enum wire_type type, struct cursor *payload)
 		r = answer_stat(peer, &out);
 		break;
 	case WIRE_WORKERS:
-		r = answer_workers(peer, payload);
+		r = answer_workers(peer, payload, &out);
 		break;
 	default:
 		return false;

@@ -35,7 +35,6 @@
 #include "sock.h"
 
 #define SOCKET_NAME "socket"
-#define TICK_MS 1000
 /** How long to look for work before sleeping, if there is a CPU to spare for it. */
 #define SPIN_NS 50000u
 #define EVENTS 64
@@ -157,9 +156,7 @@ static void handle(struct coordinator *c, const struct epoll_event *event)
 		accept_all(c);
 	else if (event->data.ptr == &c->signals)
 		on_signal(c);
-	else if (event->data.ptr == c->dispatch.pool)
-		pool_dispatch(c->dispatch.pool);
-	else {
+	else if (!dispatch_event(&c->dispatch, event->data.ptr)) {
 		struct peer *peer = event->data.ptr;
 		if (event->events & EPOLLOUT)
 			peer_flush(peer);
@@ -191,15 +188,14 @@ static int poll_events(struct coordinator *c, struct epoll_event *events, uint64
 	int n;
 	do {
 		n = epoll_wait(c->epoll, events, EVENTS, 0);
-		if (n != 0 || (c->dispatch.pool && dispatch_reap(&c->dispatch)))
+		if (n != 0 || dispatch_reap(&c->dispatch))
 			return n;
 		cpu_relax();
 	} while (spin_ns && clock_now() < until);
-	if (c->dispatch.pool && !pool_sleep_begin(c->dispatch.pool))
+	if (!dispatch_sleep_begin(&c->dispatch))
 		return 0;
 	n = epoll_wait(c->epoll, events, EVENTS, timeout_ms);
-	if (c->dispatch.pool)
-		pool_sleep_end(c->dispatch.pool);
+	dispatch_sleep_end(&c->dispatch);
 	return n;
 }
 
@@ -220,7 +216,6 @@ static void serve(struct coordinator *c)
 {
 	struct epoll_event events[EVENTS];
 	unsigned cpus = cpu_available();
-	uint64_t ticked = 0;
 	bool was_busy = true;
 	for (;;) {
 		work(c);
@@ -235,17 +230,15 @@ static void serve(struct coordinator *c)
 			c->background_due = false;
 			dispatch_background(&c->dispatch);
 		}
-		int timeout = requests_tick(c);
-		if (timeout < 0 || timeout > TICK_MS)
-			timeout = c->dispatch.pool ? TICK_MS : -1;
+		/* Neither has anything to do while nobody works, or wants to: then this process sleeps until it is woken. */
+		int timeout = requests_tick(c), due = dispatch_timeout(&c->dispatch);
+		if (timeout < 0 || (due >= 0 && due < timeout))
+			timeout = due;
 		int n = poll_events(c, events, spin_for(c, cpus, was_busy), c->dispatch.again ? 0 : timeout);
 		was_busy = n != 0;
 		for (int i = 0; i < n; i++)
 			handle(c, &events[i]);
-		if (c->dispatch.pool && clock_now() - ticked > TICK_MS * 1000000ull) {
-			ticked = clock_now();
-			pool_tick(c->dispatch.pool);
-		}
+		dispatch_tick(&c->dispatch);
 	}
 }
 
@@ -310,24 +303,6 @@ static int open_listener(struct coordinator *c)
 	return c->listener < 0 ? c->listener : watch(c, c->listener, &c->listener);
 }
 
-static unsigned default_workers(void)
-{
-	const char *text = getenv("VARVE_WORKERS");
-	char *end;
-	unsigned long n = text ? strtoul(text, &end, 10) : 0;
-	if (text && (*end || n < 1 || n > RING_WORKERS))
-		n = 0;
-	return n ? (unsigned)n : cpu_available();
-}
-
-static enum read_method default_method(void)
-{
-	const char *text = getenv("VARVE_IO");
-	if (text && strcmp(text, "pread") == 0)
-		return READ_PREAD;
-	return text && strcmp(text, "uring") == 0 ? READ_URING : READ_AUTO;
-}
-
 /* READ_URING is a demand: find out now whether it can be met. */
 static int check_method(enum read_method method)
 {
@@ -357,20 +332,19 @@ static int lock_store(struct coordinator *c)
 static int open_all(struct coordinator *c)
 {
 	const struct coordinator_options *o = c->options;
-	enum read_method method = o->method == READ_AUTO ? default_method() : o->method;
-	int r = lock_store(c);
+	const uint64_t *set = o->settings->values;
+	int r = o->problem ? o->problem : lock_store(c);
 	if (r == -EALREADY)
 		return r;
 	if (!r)
-		r = check_method(method);
+		r = check_method((enum read_method)set[SET_IO]);
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (!r && c->epoll < 0)
 		r = fail_sys(errno, "epoll");
 	if (!r)
-		r = dispatch_open(
-		    &c->dispatch, &c->store, method, o->workers ? o->workers : default_workers(), c->epoll, on_notice);
+		r = dispatch_open(&c->dispatch, &c->store, o->settings, c->epoll, on_notice);
 	if (!r)
-		r = store_open(&c->store, &c->dispatch.own, o->sync);
+		r = store_open(&c->store, &c->dispatch.own, (enum varve_sync)set[SET_SYNC]);
 	if (!r)
 		r = open_signals(c);
 	return r ? r : open_listener(c);

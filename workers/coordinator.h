@@ -8,6 +8,7 @@
 
 #include "dispatch.h"
 #include "peer.h"
+#include "settings.h"
 #include "store.h"
 
 /** How it was started. */
@@ -16,9 +17,8 @@ struct coordinator_options {
 	int client; /**< a connected socket: the first client; -1: none (foreground) */
 	bool foreground; /**< serve until a signal, not only as long as there are clients; log to stderr */
 	bool must_exist;
-	unsigned workers; /**< 0: VARVE_WORKERS from the environment, else the CPUs there are */
-	enum read_method method;
-	enum varve_sync sync;
+	const struct settings *settings;
+	int problem; /**< what is wrong with the settings, its sentence remembered: the client is told; 0: nothing */
 };
 
 struct coordinator {

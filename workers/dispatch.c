@@ -20,6 +20,8 @@
 /** Images up to this size, and chains up to this length, are worth no hand-over. */
 #define HERE_BYTES (1u << 20)
 #define HERE_DELTAS 8
+/** Where all CPUs are busy, background work may get none for long: nobody waits for it. */
+#define BACKGROUND_PATIENCE 20u
 
 /** A job at a worker. */
 struct flight {
@@ -161,15 +163,24 @@ static void job_fails(struct dispatch *d, struct op *op, struct job *job, int re
 	job_ended(d, op, job);
 }
 
+/* One worker, and so patient that it is not taken for dead where it gets no CPU for a while. */
+static struct pool *background_pool(struct dispatch *d)
+{
+	if (!d->background && pool_open(&d->background_setup, &d->events, 1, d->epoll, &d->background))
+		d->background = NULL;
+	return d->background;
+}
+
 static void hand_over(struct dispatch *d, struct op *op, struct job *job)
 {
 	struct flight *flight = malloc(sizeof(*flight));
 	int r = flight ? 0 : fail_sys(ENOMEM, "memory for a job");
-	if (!r && !dispatch_pool(d))
+	struct pool *pool = r ? NULL : op->kind->background ? background_pool(d) : dispatch_pool(d);
+	if (!r && !pool)
 		r = -EAGAIN;
 	if (!r) {
 		*flight = (struct flight) {op, job->module, job->kind};
-		r = pool_post(d->pool, job, flight, op->fd);
+		r = pool_post(pool, job, flight, op->fd);
 	}
 	if (!r) {
 		op->handed++;
@@ -209,7 +220,8 @@ static bool has_room(const struct dispatch *d, const struct op *op)
 		return false;
 	if (op->limit && op->running >= op->limit)
 		return false;
-	return !d->pool || pool_room(d->pool) > 0;
+	const struct pool *pool = op->kind->background ? d->background : d->pool;
+	return !pool || pool_room(pool) > 0;
 }
 
 static bool is_of(const void *op, const void *cookie)
@@ -291,8 +303,8 @@ bool dispatch_run(struct dispatch *d)
 {
 	bool happened = false, progress;
 	do {
-		if (d->pool)
-			pool_set_urgent(d->pool, somebody_waits(d));
+		if (d->background)
+			pool_set_urgent(d->background, somebody_waits(d));
 		progress = d->again;
 		d->again = false;
 		struct op *next;
@@ -327,7 +339,8 @@ static void kick(struct executor *executor)
 
 bool dispatch_reap(struct dispatch *d)
 {
-	return d->pool && pool_reap(d->pool) > 0;
+	bool some = d->pool && pool_reap(d->pool) > 0;
+	return (d->background && pool_reap(d->background) > 0) || some;
 }
 
 bool dispatch_changing(const struct dispatch *d)
@@ -362,14 +375,74 @@ struct pool *dispatch_pool(struct dispatch *d)
 	return d->pool;
 }
 
-int dispatch_resize(struct dispatch *d, unsigned workers)
+int dispatch_resize(struct dispatch *d, unsigned min, unsigned most)
 {
-	if (workers < 1 || workers > RING_WORKERS)
-		return fail(EINVAL, "%u workers: there can be 1 to %d", workers, RING_WORKERS);
-	int r = d->pool ? pool_resize(d->pool, workers) : 0;
-	if (!r)
-		d->workers = workers;
+	if (most < 1 || most > RING_WORKERS)
+		return fail(EINVAL, "%u workers: there can be 1 to %d", most, RING_WORKERS);
+	if (min > most)
+		return fail(EINVAL, "at least %u workers, but at most %u: that can not be", min, most);
+	int r = d->pool ? pool_resize(d->pool, min, most) : 0;
+	if (!r) {
+		d->setup.min = min;
+		d->workers = most;
+	}
 	return r;
+}
+
+void dispatch_set_idle(struct dispatch *d, unsigned idle_ms)
+{
+	d->setup.idle_ms = d->background_setup.idle_ms = idle_ms;
+	if (d->pool)
+		pool_set_idle(d->pool, idle_ms);
+	if (d->background)
+		pool_set_idle(d->background, idle_ms);
+}
+
+uint64_t dispatch_jobs(const struct dispatch *d)
+{
+	return d->jobs_here + (d->pool ? pool_jobs(d->pool) : 0) + (d->background ? pool_jobs(d->background) : 0);
+}
+
+bool dispatch_event(struct dispatch *d, const void *tag)
+{
+	struct pool *pool = tag == d->pool ? d->pool : tag == d->background ? d->background : NULL;
+	if (pool)
+		pool_dispatch(pool);
+	return pool != NULL;
+}
+
+int dispatch_timeout(const struct dispatch *d)
+{
+	int first = d->pool ? pool_timeout(d->pool) : -1;
+	int second = d->background ? pool_timeout(d->background) : -1;
+	return first < 0 || (second >= 0 && second < first) ? second : first;
+}
+
+void dispatch_tick(struct dispatch *d)
+{
+	if (d->pool && pool_timeout(d->pool) == 0)
+		pool_tick(d->pool);
+	if (d->background && pool_timeout(d->background) == 0)
+		pool_tick(d->background);
+}
+
+bool dispatch_sleep_begin(struct dispatch *d)
+{
+	if (d->pool && !pool_sleep_begin(d->pool))
+		return false;
+	if (!d->background || pool_sleep_begin(d->background))
+		return true;
+	if (d->pool)
+		pool_sleep_end(d->pool);
+	return false;
+}
+
+void dispatch_sleep_end(struct dispatch *d)
+{
+	if (d->pool)
+		pool_sleep_end(d->pool);
+	if (d->background)
+		pool_sleep_end(d->background);
 }
 
 static int no_fd(void *arg, const struct job *job)
@@ -384,13 +457,25 @@ static void no_finding(void *arg, const struct job *job, bool damage, const char
 	(void)arg, (void)job, (void)damage, (void)file, (void)problem;
 }
 
-int dispatch_open(struct dispatch *d, struct store *store, enum read_method method, unsigned workers, int epoll,
+/* What the background's worker has of its own. */
+static void set_up_background(struct dispatch *d, const uint64_t *set)
+{
+	d->background_setup = d->setup;
+	d->background_setup.min = 0;
+	d->background_setup.nice = (unsigned)set[SET_BACKGROUND_NICE];
+	d->background_setup.io = (enum pool_io)set[SET_BACKGROUND_IO];
+	d->background_setup.patience = BACKGROUND_PATIENCE;
+	d->background_setup.name = "bg";
+}
+
+int dispatch_open(struct dispatch *d, struct store *store, const struct settings *settings, int epoll,
     void (*notice)(void *arg, const char *text))
 {
+	const uint64_t *set = settings->values;
 	*d = (struct dispatch) {
 	    .executor = {start, kick},
 	    .store = store,
-	    .workers = workers,
+	    .workers = (unsigned)set[SET_WORKERS],
 	    .epoll = epoll,
 	    .own = {.base = &store->base,
 	        .priv = &store->priv,
@@ -401,10 +486,14 @@ int dispatch_open(struct dispatch *d, struct store *store, enum read_method meth
 	        .priv = &store->priv,
 	        .catalog = &store->catalog,
 	        .lock = store->lock,
-	        .method = method,
-	        .depth = 64},
+	        .method = (enum read_method)set[SET_IO],
+	        .depth = (unsigned)set[SET_QUEUE_DEPTH],
+	        .min = (unsigned)set[SET_MIN_WORKERS],
+	        .idle_ms = (unsigned)set[SET_IDLE_TIMEOUT],
+	        .memory_limit = set[SET_MEMORY_LIMIT]},
 	    .events = {on_done, on_found, notice, d},
 	};
+	set_up_background(d, set);
 	const char *here = getenv("VARVE_INLINE");
 	d->never_inline = here && strcmp(here, "0") == 0;
 	store->executor = &d->executor;
@@ -414,10 +503,12 @@ int dispatch_open(struct dispatch *d, struct store *store, enum read_method meth
 
 void dispatch_close(struct dispatch *d)
 {
-	if (d->pool) {
-		pool_set_urgent(d->pool, true);
-		pool_close(d->pool, 1000);
+	if (d->background) {
+		pool_set_urgent(d->background, true);
+		pool_close(d->background, 1000);
 	}
+	if (d->pool)
+		pool_close(d->pool, 1000);
 	while (d->ops) {
 		struct op *op = d->ops;
 		d->ops = op->next_op;

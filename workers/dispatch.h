@@ -9,6 +9,7 @@
 
 #include "op.h"
 #include "pool.h"
+#include "settings.h"
 #include "store.h"
 
 /** What uses a module's files right now. */
@@ -25,18 +26,21 @@ struct dispatch {
 	struct pool_setup setup;
 	struct pool_events events;
 	struct pool *pool; /**< NULL until the first job needs it */
-	unsigned workers; /**< how many the pool has, or will have */
+	struct pool_setup background_setup;
+	struct pool *background; /**< one worker of low priority for what nobody waits for; NULL until it is needed */
+	unsigned workers; /**< how many the pool may have */
 	int epoll;
 	struct op *ops; /**< all that are started, in the order of their turns */
 	struct module_use *uses;
 	uint32_t uses_count;
+	bool shown; /**< all workers were started once, for somebody who looked */
 	uint64_t jobs_here; /**< jobs that the coordinator ran itself */
 	bool never_inline; /**< VARVE_INLINE=0: hand everything over */
 	bool again; /**< something has changed: ask all operations once more */
 };
 
 /** dispatch_open() - @notice gets sentences for the log. */
-int dispatch_open(struct dispatch *d, struct store *store, enum read_method method, unsigned workers, int epoll,
+int dispatch_open(struct dispatch *d, struct store *store, const struct settings *settings, int epoll,
     void (*notice)(void *arg, const char *text));
 void dispatch_close(struct dispatch *d);
 
@@ -58,6 +62,23 @@ void dispatch_background(struct dispatch *d);
 /** dispatch_pool() - the pool, started if it has not been. NULL with a sentence. */
 struct pool *dispatch_pool(struct dispatch *d);
 
-int dispatch_resize(struct dispatch *d, unsigned workers);
+/** dispatch_resize() - at least @min workers, at most @most. dispatch_set_idle() - when those that idle end. */
+int dispatch_resize(struct dispatch *d, unsigned min, unsigned most);
+void dispatch_set_idle(struct dispatch *d, unsigned idle_ms);
+
+/** dispatch_jobs() - done since the start, whoever did them. */
+uint64_t dispatch_jobs(const struct dispatch *d);
+
+/** dispatch_event() - what epoll said of @tag. False: it is none of the workers'. */
+bool dispatch_event(struct dispatch *d, const void *tag);
+
+/** dispatch_timeout() - milliseconds until dispatch_tick() is due; -1: not before something happens. */
+int dispatch_timeout(const struct dispatch *d);
+void dispatch_tick(struct dispatch *d);
+
+/** dispatch_sleep_begin() - before epoll_wait(): false if there are ended jobs to reap. dispatch_sleep_end() after it,
+ * if it was true. */
+bool dispatch_sleep_begin(struct dispatch *d);
+void dispatch_sleep_end(struct dispatch *d);
 
 #endif

@@ -76,9 +76,9 @@ int pool_open(const struct pool_setup *setup, const struct pool_events *events, 
 	pool->events = *events;
 	pool->outer = epoll;
 	pool->inner = -1;
-	pool->hang_ns = hang_limit(setup);
+	pool->hang_ns = hang_limit(setup) * (setup->patience ? setup->patience : 1);
 	pool->oldest = UINT64_MAX;
-	pool->ticked_ns = clock_now();
+	pool->ticked_ns = pool->window_ns = pool->idle_since_ns = clock_now();
 	for (unsigned i = 0; i < RING_WORKERS; i++)
 		pool->places[i].control = pool->places[i].pidfd = -1;
 	for (unsigned i = 0; i < RING_SLOTS; i++)
@@ -88,12 +88,12 @@ int pool_open(const struct pool_setup *setup, const struct pool_events *events, 
 	if (err == 0)
 		err = open_descriptors(pool);
 	if (err == 0)
-		err = pool_resize(pool, workers);
+		err = pool_resize(pool, setup->min < workers ? setup->min : workers, workers);
 	if (err < 0) {
 		pool_close(pool, 0);
 		return err;
 	}
-	pool->allowance += 2 * pool->size + 8;
+	ring_set_idle(&pool->ring, setup->idle_ms);
 	*pool_out = pool;
 	return 0;
 }
@@ -143,6 +143,18 @@ void pool_close(struct pool *pool, int grace_ms)
 	free(pool);
 }
 
+/** call_for_worker() - one more, if each has a job already. Where others are at work, or come back from the dead, it is
+ * no harm if that fails. */
+static int call_for_worker(struct pool *pool)
+{
+	if (pool->in_flight < pool->target || pool->target >= pool->size || pool->purging)
+		return 0;
+	int err = supervise_grow(pool, pool->target + 1);
+	if (err == 0 || pool->alive > 0)
+		return 0;
+	return fail(EAGAIN, "no worker process can be started: %s; try again", pool->start_problem);
+}
+
 int pool_post(struct pool *pool, const struct job *job, void *cookie, int fd)
 {
 	struct ticket ticket;
@@ -155,7 +167,9 @@ int pool_post(struct pool *pool, const struct job *job, void *cookie, int fd)
 		if (own < 0)
 			return fail_sys(errno, "fcntl(F_DUPFD_CLOEXEC) for a checkout");
 	}
-	int err = ring_post(&pool->ring, job, &ticket);
+	int err = call_for_worker(pool);
+	if (err == 0)
+		err = ring_post(&pool->ring, job, &ticket);
 	if (err < 0) {
 		if (own >= 0)
 			close(own);
@@ -164,6 +178,8 @@ int pool_post(struct pool *pool, const struct job *job, void *cookie, int fd)
 	pool->posted[ticket.slot] =
 	    (struct posted) {.used = true, .fd = own, .generation = ticket.generation, .cookie = cookie};
 	pool->in_flight++;
+	if (pool->in_flight > pool->peak)
+		pool->peak = pool->in_flight;
 	return 0;
 }
 
@@ -186,7 +202,8 @@ void pool_end(struct pool *pool, uint32_t slot, struct job *job)
 	if (posted->fd >= 0)
 		close(posted->fd);
 	*posted = (struct posted) {.fd = -1};
-	pool->in_flight--;
+	if (--pool->in_flight == 0)
+		pool->idle_since_ns = clock_now();
 	pool->events.done(pool->events.arg, cookie, job);
 }
 
@@ -247,6 +264,11 @@ void pool_sleep_end(struct pool *pool)
 unsigned pool_size(const struct pool *pool)
 {
 	return pool->size;
+}
+
+unsigned pool_running(const struct pool *pool)
+{
+	return pool->alive;
 }
 
 void pool_stat(const struct pool *pool, struct varve_worker_stat *stats)

@@ -13,6 +13,16 @@
 #include "ring.h"
 #include "varve.h"
 
+/** I/O priority of a pool's workers (ioprio_set(2)). */
+enum pool_io {
+	POOL_IO_NORMAL, /**< what the coordinator has */
+	POOL_IO_LOW, /**< best effort, the lowest of its levels */
+	POOL_IO_IDLE, /**< only while nobody else wants the device */
+};
+
+/** Less memory than this does not do for any job (README.md). */
+#define POOL_MEMORY_MIN (32ull << 20)
+
 /** What every worker inherits at its fork. Must outlive the pool. */
 struct pool_setup {
 	struct dir *base;
@@ -26,6 +36,14 @@ struct pool_setup {
 	    spin_ns; /**< how long a worker looks for a job before it sleeps; 0: by the number of CPUs and workers */
 	unsigned hang_ms; /**< a worker that shows no sign of life in a job for so long is killed; 0: VARVE_HANG_MS from
 	                       the environment, else 30,000 */
+	unsigned patience; /**< it is killed only after so many times that long; 0: once */
+	unsigned min; /**< workers that are kept while there is nothing to do */
+	unsigned idle_ms; /**< a worker that idles for so long gives its memory back, or, beyond @min, ends; 0: never */
+	unsigned nice; /**< 0: as the coordinator. Nobody gets back from it, so background work has a pool of
+	                    its own */
+	enum pool_io io;
+	uint64_t memory_limit; /**< bytes that a worker may take for its jobs; 0: no limit */
+	const char *name; /**< of the processes, in `ps`; NULL: "worker" */
 };
 
 /** Called from pool_dispatch() and pool_reap(). */
@@ -44,8 +62,8 @@ struct pool;
 /** For pool_setup.spin_ns: sleep at once. */
 #define POOL_SPIN_NEVER UINT64_MAX
 
-/** pool_open() - start @workers processes. @epoll: a descriptor of epoll, to which the pool adds its descriptors with
- * data.ptr == the pool. */
+/** pool_open() - a pool of at most @workers processes, of which setup->min are started at once, and the others when jobs
+ * wait. @epoll: a descriptor of epoll, to which the pool adds its descriptors with data.ptr == the pool. */
 int pool_open(
     const struct pool_setup *setup, const struct pool_events *events, unsigned workers, int epoll, struct pool **pool);
 
@@ -72,9 +90,13 @@ unsigned pool_reap(struct pool *pool);
  * its job given to another; a job that has killed two workers ends with -ENOTRECOVERABLE and a sentence. */
 void pool_dispatch(struct pool *pool);
 
-/** pool_tick() - to be called about once a second: kills workers that hang, starts those that could not be started
- * before, notices what a worker gone wrong has done to the ring, and reaps. */
+/** pool_tick() - to be called when pool_timeout() says so: kills workers that hang, starts those that could not be
+ * started before, ends those that nobody needs, notices what a worker gone wrong has done to the ring, and reaps. */
 void pool_tick(struct pool *pool);
+
+/** pool_timeout() - milliseconds until pool_tick() is due: a second after the last one while there are jobs, or workers
+ * come and go; -1: not before something happens. So a pool without work costs nothing. */
+int pool_timeout(const struct pool *pool);
 
 /** pool_sleep_begin() - before epoll_wait(): false if there are ended jobs to reap. pool_sleep_end() after it. */
 bool pool_sleep_begin(struct pool *pool);
@@ -89,11 +111,21 @@ void pool_cancel(struct pool *pool, bool (*mine)(const void *arg, const void *co
 /** pool_set_urgent() - whether somebody waits for workers: background jobs then give up. */
 void pool_set_urgent(struct pool *pool, bool urgent);
 
-/** pool_resize() - 1 to RING_WORKERS. Surplus workers end after their jobs. */
-int pool_resize(struct pool *pool, unsigned workers);
-unsigned pool_size(const struct pool *pool);
+/** pool_resize() - at least @min workers (0 to @most), at most @most (1 to RING_WORKERS). Surplus workers end after their
+ * jobs; those that are missing to @min are started, or -errno and all is as it was. */
+int pool_resize(struct pool *pool, unsigned min, unsigned most);
 
-/** pool_stat() - figures of each worker; @stats has room for pool_size(). */
+/** pool_set_idle() - setup.idle_ms, from now on. */
+void pool_set_idle(struct pool *pool, unsigned idle_ms);
+
+/** pool_fill() - start as many as the pool may have; they end again after the idle time-out. */
+int pool_fill(struct pool *pool);
+
+/** pool_size() - the most workers there can be. pool_running() - how many there are. */
+unsigned pool_size(const struct pool *pool);
+unsigned pool_running(const struct pool *pool);
+
+/** pool_stat() - figures of each worker; @stats has room for pool_size(). One that does not run has pid 0. */
 void pool_stat(const struct pool *pool, struct varve_worker_stat *stats);
 
 /** pool_jobs() - jobs done since the start, by all workers, also those gone. */

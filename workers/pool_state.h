@@ -8,7 +8,8 @@
  *     ^                             |                |
  *     +------- place_bury ----------+----------------+     (its process was reaped)
  *
- * Places [0, size) are wanted; a worker in a place beyond is retiring, and its place stays EMPTY after it.
+ * Places [0, target) are wanted: that follows the work, between min and size. A worker in a place beyond is retiring, and
+ * its place stays EMPTY after it. Since the lowest number is woken first, the highest are those that idle.
  */
 #ifndef WORKERS_POOL_STATE_H
 #define WORKERS_POOL_STATE_H
@@ -44,7 +45,8 @@ struct pool {
 	struct ring ring;
 	int outer; /**< the coordinator's epoll */
 	int inner; /**< ours: the outer one holds it, so that the ends of jobs do not cost a look at every worker */
-	unsigned size;
+	unsigned size; /**< most that may be */
+	unsigned target; /**< that are wanted now */
 	unsigned alive; /**< places with a process */
 	unsigned serving;
 	unsigned in_flight;
@@ -56,6 +58,9 @@ struct pool {
 	uint64_t ticked_ns;
 	uint64_t oldest; /**< the job that waited longest, as of the last tick (ring_running) */
 	uint64_t hang_ns;
+	unsigned peak; /**< most jobs under way at a time since window_ns */
+	uint64_t window_ns;
+	uint64_t idle_since_ns; /**< when the last job ended */
 	char reader_name[32];
 	char reader_reason[512];
 	char start_problem[512]; /**< why the last worker that could not start could not */
@@ -73,6 +78,13 @@ void place_reap(struct pool *pool, uint32_t index, bool wait);
 
 /** supervise() - start the workers that are missing; if there is none, and none can be started, end the jobs. */
 void supervise(struct pool *pool);
+
+/** supervise_target() - from now on places [0, @target) are wanted: those beyond are told to end; none is started. */
+void supervise_target(struct pool *pool, unsigned target);
+
+/** supervise_grow() - want @target workers, and start those that are missing, as far as starts are left. Returns 0 or
+ * -errno: then fewer are wanted. */
+int supervise_grow(struct pool *pool, unsigned target);
 
 /** supervise_spin() - how long workers shall spin, now that there are so many. */
 void supervise_spin(struct pool *pool);

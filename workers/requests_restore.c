@@ -84,7 +84,7 @@ int do_restore(struct peer *peer, struct cursor *payload)
 		r = fail(
 		    EBUSY, "process %d has the session of this store; wait for its end", (int)c->store.session.pid);
 	else if (workers > c->dispatch.workers)
-		r = dispatch_resize(&c->dispatch, workers);
+		r = dispatch_resize(&c->dispatch, c->dispatch.setup.min, workers);
 	if (!r)
 		r = keep_ids(peer);
 	struct op *op = r ? NULL : op_restore(&c->store, commit, workers, dry);

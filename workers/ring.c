@@ -289,6 +289,11 @@ void ring_set_spin(struct ring *ring, uint64_t spin_ns)
 	atomic_store(&ring->memory->spin_ns, spin_ns);
 }
 
+void ring_set_idle(struct ring *ring, unsigned idle_ms)
+{
+	atomic_store(&ring->memory->idle_ms, idle_ms);
+}
+
 void ring_set_urgent(struct ring *ring, bool urgent)
 {
 	atomic_store_explicit(&ring->memory->urgent, urgent, memory_order_relaxed);

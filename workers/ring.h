@@ -122,6 +122,10 @@ bool ring_done(struct ring *ring, uint32_t worker, struct ticket ticket, const s
 void ring_set_spin(struct ring *ring, uint64_t spin_ns);
 uint64_t ring_spin(const struct ring *ring);
 
+/** ring_set_idle() / ring_idle() - after how many milliseconds without a job a worker gives its memory back; 0: never. */
+void ring_set_idle(struct ring *ring, unsigned idle_ms);
+unsigned ring_idle(const struct ring *ring);
+
 /** ring_set_urgent() / ring_urgent() - tell workers that somebody waits: background jobs give up. */
 void ring_set_urgent(struct ring *ring, bool urgent);
 bool ring_urgent(const struct ring *ring);

@@ -28,6 +28,7 @@ struct ring_memory {
 	_Alignas(64) _Atomic uint32_t next; /**< hint: the slot to look at first */
 	_Alignas(64) _Atomic uint32_t coordinator_sleeps;
 	_Alignas(64) _Atomic uint64_t spin_ns;
+	_Atomic uint32_t idle_ms;
 	_Alignas(64) _Atomic uint32_t urgent;
 	_Alignas(64) _Atomic uint8_t cancelled[RING_SLOTS]; /**< nobody wants the job any more */
 	/* one bit for each worker */

@@ -20,6 +20,11 @@ uint64_t ring_spin(const struct ring *ring)
 	return spin_ns < SPIN_MAX_NS ? spin_ns : SPIN_MAX_NS;
 }
 
+unsigned ring_idle(const struct ring *ring)
+{
+	return atomic_load_explicit(&ring->memory->idle_ms, memory_order_relaxed);
+}
+
 bool ring_urgent(const struct ring *ring)
 {
 	return atomic_load_explicit(&ring->memory->urgent, memory_order_relaxed) != 0;

@@ -33,7 +33,8 @@
 #include "sock.h"
 #include "worker.h"
 
-#define TICK_WORTH_NS 2000000000ull
+#define TICK_NS 1000000000ull
+#define TICK_WORTH_NS (2 * TICK_NS)
 #define SPIN_NS 20000u
 
 void supervise_spin(struct pool *pool)
@@ -198,7 +199,7 @@ static void place_bury(struct pool *pool, uint32_t index, int status)
 		return;
 	/* Ended because it was asked to, even if it is wanted again meanwhile. */
 	bool retired = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	if (index < pool->size && !retired) {
+	if (index < pool->target && !retired) {
 		place->restarts++;
 		pool_notice(pool, "worker %u (process %d) ended %s%s%s%s", index, (int)pid, cause,
 		    served ? "" : " before it could start", served || !pool->start_problem[0] ? "" : ": ",
@@ -246,7 +247,7 @@ void supervise(struct pool *pool)
 {
 	if (pool->closing || pool->purging)
 		return;
-	for (uint32_t i = 0; i < pool->size && pool->allowance > 0; i++) {
+	for (uint32_t i = 0; i < pool->target && pool->allowance > 0; i++) {
 		if (pool->places[i].pid)
 			continue;
 		pool->allowance--;
@@ -261,29 +262,76 @@ void supervise(struct pool *pool)
 		fail_jobs(pool);
 }
 
-int pool_resize(struct pool *pool, unsigned workers)
+void supervise_target(struct pool *pool, unsigned target)
 {
-	unsigned before = pool->size;
-
-	if (workers < 1 || workers > RING_WORKERS)
-		return fail(EINVAL, "%u workers: 1 to %u are possible", workers, RING_WORKERS);
 	for (uint32_t i = 0; i < RING_WORKERS; i++)
 		if (pool->places[i].pid)
-			ring_retire(&pool->ring, i, i >= workers);
-	pool->size = workers;
-	supervise_spin(pool);
-	for (uint32_t i = before; i < workers; i++) {
+			ring_retire(&pool->ring, i, i >= target);
+	pool->target = target;
+}
+
+/** fill_places() - start what is missing up to @target. @ration: only as many as may be started now. */
+static int fill_places(struct pool *pool, unsigned target, bool ration)
+{
+	for (uint32_t i = 0; i < target; i++) {
 		if (pool->places[i].pid || pool->purging)
 			continue;
+		if (ration && pool->allowance == 0)
+			return fail(EAGAIN, "%s", pool->start_problem[0] ? pool->start_problem : "too many died");
+		pool->allowance -= ration;
 		int err = place_start(pool, i);
-		if (err < 0 && before == 0)
+		if (err < 0)
 			return err;
-		if (err < 0) {
-			pool_resize(pool, before);
-			return err;
-		}
 	}
 	return 0;
+}
+
+int supervise_grow(struct pool *pool, unsigned target)
+{
+	unsigned before = pool->target;
+
+	supervise_target(pool, target);
+	int err = fill_places(pool, target, true);
+	if (err < 0) {
+		supervise_target(pool, before);
+		if (err != -EAGAIN || !pool->start_problem[0])
+			snprintf(pool->start_problem, sizeof(pool->start_problem), "%s", err_text());
+	}
+	return err;
+}
+
+int pool_fill(struct pool *pool)
+{
+	return pool->target < pool->size ? supervise_grow(pool, pool->size) : 0;
+}
+
+int pool_resize(struct pool *pool, unsigned min, unsigned most)
+{
+	unsigned before = pool->target;
+
+	if (most < 1 || most > RING_WORKERS)
+		return fail(EINVAL, "%u workers: 1 to %u are possible", most, RING_WORKERS);
+	if (min > most)
+		return fail(EINVAL, "at least %u workers, but at most %u: that can not be", min, most);
+	unsigned target = before < min ? min : before > most ? most : before;
+	supervise_target(pool, target);
+	int err = fill_places(pool, target < min ? target : min, false);
+	if (err < 0) {
+		supervise_target(pool, before);
+		return err;
+	}
+	if (most > pool->size)
+		pool->allowance += 2 * (most - pool->size) + (pool->size ? 0 : 8);
+	pool->setup.min = min;
+	pool->size = most;
+	supervise_spin(pool);
+	return 0;
+}
+
+void pool_set_idle(struct pool *pool, unsigned idle_ms)
+{
+	pool->setup.idle_ms = idle_ms;
+	ring_set_idle(&pool->ring, idle_ms);
 }
 
 static void purge(struct pool *pool)
@@ -353,6 +401,44 @@ static void refill_allowance(struct pool *pool, uint64_t worth)
 		pool->allowance = most;
 }
 
+static uint64_t idle_ns(const struct pool *pool)
+{
+	return (uint64_t)pool->setup.idle_ms * 1000000u;
+}
+
+/** end_idle() - let go of workers that nobody has needed for the idle time-out: all but the minimum if there was no job
+ * at all; else those beyond the most jobs that were under way at a time. */
+static void end_idle(struct pool *pool, uint64_t now)
+{
+	bool idle = pool->in_flight == 0 && now - pool->idle_since_ns >= idle_ns(pool);
+
+	if (!pool->setup.idle_ms || (!idle && now - pool->window_ns < idle_ns(pool)))
+		return;
+	unsigned need = idle ? 0 : pool->peak;
+	if (need < pool->setup.min)
+		need = pool->setup.min;
+	pool->window_ns = now;
+	pool->peak = pool->in_flight;
+	if (need < pool->target)
+		supervise_target(pool, need);
+}
+
+static int milliseconds(uint64_t now, uint64_t then)
+{
+	return then <= now ? 0 : (int)((then - now + 999999) / 1000000u);
+}
+
+int pool_timeout(const struct pool *pool)
+{
+	uint64_t now = clock_now();
+
+	if (pool->purging || pool->in_flight > 0 || pool->alive != pool->target || pool->serving != pool->alive)
+		return milliseconds(now, pool->ticked_ns + TICK_NS);
+	if (pool->target > pool->setup.min && pool->setup.idle_ms)
+		return milliseconds(now, pool->idle_since_ns + idle_ns(pool));
+	return -1;
+}
+
 void pool_tick(struct pool *pool)
 {
 	uint64_t now = clock_now();
@@ -370,6 +456,7 @@ void pool_tick(struct pool *pool)
 	if (passed < TICK_WORTH_NS)
 		kill_stopped(pool);
 	kill_hung(pool, worth);
+	end_idle(pool, now);
 	supervise(pool);
 	pool_dispatch(pool);
 }

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,14 +33,17 @@
 #include "cpu.h"
 #include "fault.h"
 #include "sock.h"
+#include "worker_limits.h"
 
 /** How often an idle worker looks whether its coordinator is still there. */
-#define IDLE_LOOK_MS 10000
+#define IDLE_LOOK_MS 10000u
 
 struct worker {
 	const struct worker_start *start;
 	struct worker_line *line;
 	struct ticket ticket; /**< of the job under way */
+	uint64_t idle_since_ns;
+	bool resting; /**< it has given its memory back */
 	uint64_t mark_ns; /**< up to here its time is in line->busy_ns */
 	struct buf packet;
 };
@@ -203,14 +207,15 @@ static int shed(const struct worker_start *start)
 	if (getppid() != start->parent)
 		_exit(0);
 	/* 15 characters are all that fit. */
-	snprintf(name, sizeof(name), start->index < 100 ? "varve-worker-%u" : "varve-work-%u", start->index);
+	const char *role = start->setup->name;
+	snprintf(name, sizeof(name), "varve-%s-%u", role ? role : start->index < 100 ? "worker" : "work", start->index);
 	prctl(PR_SET_NAME, name);
 	shed_signals();
 	fault_role("worker");
 	err_clear();
 	int err = shm_remap_readonly(&start->setup->catalog->shm);
 	shed_descriptors(start);
-	return err;
+	return err < 0 ? err : limits_take(start->setup);
 }
 
 static bool urgent(void *arg)
@@ -245,13 +250,52 @@ static int open_context(struct worker *worker, struct job_context *context)
 	return err < 0 ? err : job_context_open(context);
 }
 
+/** wake() - take the memory again that rest() gave back. */
+static int wake(struct worker *worker, struct job_context *context)
+{
+	int err = worker->resting ? job_context_open(context) : 0;
+	if (err == 0)
+		worker->resting = false;
+	return err;
+}
+
+/** rest() - give back what is kept between jobs. */
+static void rest(struct worker *worker, struct job_context *context)
+{
+	if (worker->resting)
+		return;
+	job_context_close(context);
+	malloc_trim(0);
+	worker->resting = true;
+}
+
+/** run_job() - with all the memory that a worker may have: what earlier jobs left behind must not make one fail. */
+static void run_job(struct worker *worker, struct job_context *context, struct job *job)
+{
+	const struct pool_setup *setup = worker->start->setup;
+	struct job posted = *job;
+
+	for (unsigned tries = 0; tries < 2; tries++) {
+		*job = posted;
+		job->result = wake(worker, context);
+		if (job->result == 0)
+			job_run(context, job);
+		else
+			snprintf(job->text, sizeof(job->text), "%s", err_text());
+		if (job->result != -ENOMEM || !setup->memory_limit)
+			return;
+		rest(worker, context);
+	}
+	limits_explain(setup, job->text, sizeof(job->text));
+}
+
 static void run(struct worker *worker, struct job_context *context, struct job *job)
 {
 	worker->mark_ns = clock_now();
 	err_clear();
 	job->result = fault_at("worker.take");
 	if (job->result == 0)
-		job_run(context, job);
+		run_job(worker, context, job);
 	else
 		snprintf(job->text, sizeof(job->text), "a fault was asked for in worker.take");
 	account(worker);
@@ -263,6 +307,27 @@ static void run(struct worker *worker, struct job_context *context, struct job *
 		job->result = err;
 		snprintf(job->text, sizeof(job->text), "a fault was asked for in worker.done");
 	}
+}
+
+/** idle_wait() - how long to wait for a job before something else is to be done, milliseconds. */
+static int idle_wait(const struct worker *worker)
+{
+	uint64_t idle_ms = ring_idle(worker->start->ring);
+	uint64_t passed_ms = (clock_now() - worker->idle_since_ns) / 1000000u;
+
+	if (worker->resting || idle_ms == 0 || idle_ms > passed_ms + IDLE_LOOK_MS)
+		return IDLE_LOOK_MS;
+	return idle_ms > passed_ms ? (int)(idle_ms - passed_ms) : 0;
+}
+
+/** idle() - time is up, or a signal came. */
+static void idle(struct worker *worker, struct job_context *context)
+{
+	if (getppid() != worker->start->parent)
+		_exit(0);
+	uint64_t idle_ms = ring_idle(worker->start->ring);
+	if (idle_ms && clock_now() - worker->idle_since_ns >= idle_ms * 1000000u)
+		rest(worker, context);
 }
 
 _Noreturn void worker_main(const struct worker_start *start)
@@ -285,13 +350,16 @@ _Noreturn void worker_main(const struct worker_start *start)
 	control_put_string(&worker.packet, reader_reason(context.reader));
 	say(&worker);
 
+	worker.idle_since_ns = clock_now();
 	while (!ring_retiring(start->ring, start->index)) {
-		if (ring_take(start->ring, start->index, ring_spin(start->ring), IDLE_LOOK_MS, &job, &worker.ticket)) {
+		if (ring_take(
+		        start->ring, start->index, ring_spin(start->ring), idle_wait(&worker), &job, &worker.ticket)) {
 			run(&worker, &context, &job);
 			ring_done(start->ring, start->index, worker.ticket, &job);
+			worker.idle_since_ns = clock_now();
 			fault_at("worker.idle");
-		} else if (getppid() != start->parent) {
-			_exit(0);
+		} else {
+			idle(&worker, &context);
 		}
 	}
 	_exit(0);

@@ -38,6 +38,10 @@ struct cli {
 	const char *label; /**< NULL: none */
 	enum varve_io io;
 	enum varve_sync sync;
+	char *settings; /**< for a coordinator, as in struct varve_options; NULL: none given */
+	const char *config; /**< NULL: not given */
+	bool check_config;
+	struct varve_workers change; /**< what is to be otherwise */
 	char **args; /**< positional arguments: between command->min and command->max of them */
 	int count;
 	struct varve_vm *vm; /**< open between store_open() and the end of the program */
@@ -74,6 +78,13 @@ enum option_key {
 	OPTION_LIMIT = 0x100,
 	OPTION_IO,
 	OPTION_SYNC,
+	OPTION_CONFIG,
+	OPTION_CHECK_CONFIG,
+	OPTION_MIN,
+	OPTION_MAX,
+	OPTION_IDLE,
+	OPTION_SETTING, /**< up to OPTION_SETTING_LAST: a setting of the coordinator that has the option's name */
+	OPTION_SETTING_LAST = OPTION_SETTING + 31,
 };
 
 /** Entries of struct argp_option that several commands have. */

@@ -55,8 +55,9 @@ static char *top_help(int key, const char *text, void *input)
 	      "HEAD (the current commit), HEAD~n (its n-th ancestor), or @n (the n-th commit,\n"
 	      "from 0).\n\n"
 	      "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 damage found.\n\n"
-	      "Environment: VARVE_WORKERS and VARVE_IO (uring, pread) are for a coordinator\n"
-	      "that a command starts; VARVE_COORDINATOR is the path of its program.",
+	      "Environment: VARVE_WORKERS, VARVE_IO (uring, pread) and the other settings that\n"
+	      "`varve serve --help' lists are for a coordinator that a command starts;\n"
+	      "VARVE_COORDINATOR is the path of its program.",
 	    stream);
 	return fclose(stream) ? NULL : help;
 }
@@ -151,7 +152,7 @@ static void help_rewrite(struct top *top, char **help)
 int main(int argc, char **argv)
 {
 	struct top top = {0};
-	struct cli cli = {0};
+	struct cli cli = {.change = VARVE_WORKERS_INIT};
 	char *help[3] = {NULL, NULL, NULL};
 	char name[32] = "varve"; /* what messages begin with, whatever path it was started by */
 	int code;
@@ -179,5 +180,6 @@ int main(int argc, char **argv)
 	interrupts_catch(NULL);
 	varve_vm_close(cli.vm);
 	free(cli.args);
+	free(cli.settings);
 	return code;
 }

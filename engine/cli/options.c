@@ -2,6 +2,7 @@
  * options.c - the arguments of a command. An option means the same wherever it is allowed, so one function reads them
  * all; which are allowed is in the command's own table.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 
 #define LABEL_MAX 4096
 #define WORKERS_MAX 1024
+#define IDLE_MAX 31536000
 
 bool number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *number)
 {
@@ -27,6 +29,56 @@ bool number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *number
 		return false;
 	*number = value;
 	return true;
+}
+
+/* A setting that the coordinator reads, and knows the range of. */
+static void setting_option(struct cli *cli, const char *name, const char *arg, struct argp_state *state)
+{
+	char *before = cli->settings, *all;
+
+	if (!*arg || strpbrk(arg, " ,\t\n")) {
+		argp_error(state, "`%s' is not a value of --%s", arg, name);
+		return;
+	}
+	if (asprintf(&all, "%s%s%s=%s", before ? before : "", before ? " " : "", name, arg) < 0)
+		argp_failure(state, EXIT_FAILED, 0, "out of memory");
+	free(before);
+	cli->settings = all;
+}
+
+/* The name of an option of the command that is run. */
+static const char *option_name(const struct cli *cli, int key)
+{
+	const struct argp_option *option = cli->command->options;
+
+	while (option->key != key)
+		option++;
+	return option->name;
+}
+
+static void change_option(struct cli *cli, int key, const char *arg, struct argp_state *state)
+{
+	uint64_t number;
+
+	if (!number_parse(arg, key == OPTION_MAX, WORKERS_MAX, &number))
+		argp_error(state, "`%s' is not a number of workers: it goes from %d to %d", arg, key == OPTION_MAX,
+		    WORKERS_MAX);
+	else if (key == OPTION_MAX)
+		cli->change.most = (int64_t)number;
+	else
+		cli->change.min = (int64_t)number;
+}
+
+static void idle_option(struct cli *cli, const char *arg, struct argp_state *state)
+{
+	char *end;
+	double seconds = strtod(arg, &end);
+
+	if (!*arg || *end || strspn(arg, "0123456789.") != strlen(arg) || seconds > IDLE_MAX ||
+	    (seconds > 0 && seconds < 0.01))
+		argp_error(state, "`%s' is not a time-out: it goes from 0.01 to %d seconds; 0 is never", arg, IDLE_MAX);
+	else
+		cli->change.idle_ms = (int64_t)(seconds * 1000 + 0.5);
 }
 
 static void workers_option(struct cli *cli, const char *arg, struct argp_state *state)
@@ -98,6 +150,19 @@ static error_t command_option(int key, char *arg, struct argp_state *state)
 		if (!number_parse(arg, 1, UINT64_MAX, &cli->limit))
 			argp_error(state, "`%s' is not a number of commits", arg);
 		return 0;
+	case OPTION_CONFIG:
+		cli->config = arg;
+		return 0;
+	case OPTION_CHECK_CONFIG:
+		cli->check_config = true;
+		return 0;
+	case OPTION_MIN:
+	case OPTION_MAX:
+		change_option(cli, key, arg, state);
+		return 0;
+	case OPTION_IDLE:
+		idle_option(cli, arg, state);
+		return 0;
 	case OPTION_IO:
 		cli->io = (enum varve_io)choice_option(arg, io_names, "io", state);
 		return 0;
@@ -112,7 +177,10 @@ static error_t command_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "arguments are missing: it takes %s", cli->command->args);
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		if (key < OPTION_SETTING || key > OPTION_SETTING_LAST)
+			return ARGP_ERR_UNKNOWN;
+		setting_option(cli, option_name(cli, key), arg, state);
+		return 0;
 	}
 }
 

@@ -37,7 +37,7 @@ struct conn {
 struct varve_vm {
 	pid_t pid; /**< that opened it: a fork()ed child must not use it */
 	char *path; /**< of the base directory, absolute */
-	struct varve_options options; /**< .coordinator is our copy; .reserve is filled in */
+	struct varve_options options; /**< .coordinator and .settings are our copies; .reserve is filled in */
 	char *notice;
 	uint64_t spin_ns; /**< how long to spin for an answer before sleeping */
 
@@ -121,7 +121,7 @@ void conn_close(struct conn *conn);
 /** spawn_find() - the path of the program, malloc()ed, or -ENOEXEC. @given: options.coordinator. */
 int spawn_find(const char *given, char **program);
 
-#define SPAWN_ARGS 16
+#define SPAWN_ARGS 24
 
 /** The command line of a coordinator; the numbers in it point into itself, so it must not be copied. */
 struct spawn_args {
@@ -131,8 +131,11 @@ struct spawn_args {
 	char workers[16];
 };
 
-/** spawn_args() - @client_fd: -1 for one that runs in the foreground. */
+/** spawn_args() - @client_fd: -1 for one that runs in the foreground. Its strings are @options' and @path. */
 int spawn_args(struct spawn_args *args, const struct varve_options *options, const char *path, int client_fd);
+
+/** spawn_check() - change a command line for the foreground into one that only shows the settings. */
+void spawn_check(struct spawn_args *args, bool json);
 
 /** spawn_environment() - what a coordinator shall have for its environment. */
 char **spawn_environment(void);

@@ -137,18 +137,60 @@ void varve_stat_free(struct varve_stat *stat)
 	free(stat);
 }
 
-int varve_set_workers(struct varve_vm *vm, unsigned workers)
+/* A number of a change for the wire; false: it is out of its range. */
+static bool put_change(struct buf *b, int64_t value, int64_t least, int64_t most)
 {
-	struct call call;
+	buf_u32(b, value < 0 ? WIRE_AS_IS : (uint32_t)value);
+	return value == -1 || (value >= least && value <= most);
+}
+
+static int take_workers(struct call *call, struct varve_workers *now)
+{
 	struct cursor c;
-	if (workers < 1 || workers > 1024)
-		return fail(EINVAL, "%u workers were asked for; it can be 1 to 1024", workers);
-	int r = query_begin(&call, vm, WIRE_WORKERS, "the change of the number of workers", true);
+	int r = call_run(call, &c);
 	if (r)
 		return r;
-	buf_u32(&call.request, workers);
-	r = call_run(&call, &c);
-	return query_end(&call, r ? r : call_finish(&call, &c));
+	now->min = cursor_u32(&c);
+	now->most = cursor_u32(&c);
+	now->idle_ms = cursor_u32(&c);
+	now->running = cursor_u32(&c);
+	return call_finish(call, &c);
+}
+
+int varve_workers(struct varve_vm *vm, const struct varve_workers *change, struct varve_workers *now)
+{
+	struct call call;
+	struct varve_workers to = VARVE_WORKERS_INIT, got = {0};
+	if (now && now->struct_size != sizeof(*now))
+		return fail(EINVAL,
+		    "struct_size in struct varve_workers is %zu; initialise it with the macro of varve.h",
+		    now->struct_size);
+	int r = change ? options_take(&to, sizeof(to), change, "struct varve_workers") : 0;
+	if (!r)
+		r = query_begin(&call, vm, WIRE_WORKERS, "the look at the workers", true);
+	if (r)
+		return r;
+	bool good = put_change(&call.request, to.min, 0, 1024);
+	good &= put_change(&call.request, to.most, 1, 1024);
+	good &= put_change(&call.request, to.idle_ms, 0, UINT32_MAX - 1);
+	if (!good)
+		return query_end(
+		    &call, fail(EINVAL, "%lld to %lld workers, %lld ms idle: it can be 0 to 1024, 1 to 1024",
+		               (long long)to.min, (long long)to.most, (long long)to.idle_ms));
+	r = take_workers(&call, &got);
+	got.struct_size = sizeof(got);
+	if (!r && now)
+		*now = got;
+	return query_end(&call, r);
+}
+
+int varve_set_workers(struct varve_vm *vm, unsigned workers)
+{
+	struct varve_workers change = VARVE_WORKERS_INIT;
+	if (workers < 1 || workers > 1024)
+		return fail(EINVAL, "%u workers were asked for; it can be 1 to 1024", workers);
+	change.most = (int64_t)workers;
+	return varve_workers(vm, &change, NULL);
 }
 
 int varve_optimize(struct varve_vm *vm)

@@ -68,40 +68,64 @@ static void add_arg(struct spawn_args *args, const char *arg)
 	args->argv[args->count] = NULL;
 }
 
-int spawn_args(struct spawn_args *args, const struct varve_options *options, const char *path, int client_fd)
+static void add_option(struct spawn_args *args, const char *name, const char *value)
 {
-	unsigned workers;
+	if (!value)
+		return;
+	add_arg(args, name);
+	add_arg(args, value);
+}
+
+/* The environment is for the coordinator to read where there may be a configuration file, too, over which it wins; a
+ * VM's own coordinator is started only with what makes sense. */
+static int take_environment(struct varve_options *options)
+{
 	const char *io;
-	int r = take_workers(options, &workers);
+	int r = take_workers(options, &options->workers);
 	if (!r)
 		r = take_io(options, &io);
-	if (r)
-		return r;
+	if (!r && io)
+		options->io = io[0] == 'u' ? VARVE_IO_URING : VARVE_IO_PREAD;
+	return r;
+}
+
+int spawn_args(struct spawn_args *args, const struct varve_options *options, const char *path, int client_fd)
+{
+	struct varve_options own = *options;
 	args->count = 0;
 	add_arg(args, "varve-coordinator");
 	if (client_fd >= 0) {
+		int r = take_environment(&own);
+		if (r)
+			return r;
 		snprintf(args->fd, sizeof(args->fd), "%d", client_fd);
-		add_arg(args, "--client");
-		add_arg(args, args->fd);
+		add_option(args, "--client", args->fd);
 	} else {
 		add_arg(args, "--foreground");
+		add_option(args, "--config", own.config);
 	}
-	if (workers) {
-		snprintf(args->workers, sizeof(args->workers), "%u", workers);
-		add_arg(args, "--workers");
-		add_arg(args, args->workers);
-	}
-	if (io) {
-		add_arg(args, "--io");
-		add_arg(args, io);
-	}
-	add_arg(args, "--sync");
-	add_arg(args, sync_name(options->sync));
-	if (options->must_exist)
+	snprintf(args->workers, sizeof(args->workers), "%u", own.workers);
+	add_option(args, "--workers", own.workers ? args->workers : NULL);
+	add_option(args, "--io", own.io == VARVE_IO_URING ? "uring" : own.io == VARVE_IO_PREAD ? "pread" : NULL);
+	/* When files are synced is for the program to say: no environment changes that. */
+	if (client_fd >= 0 || own.sync != VARVE_SYNC_PERSIST)
+		add_option(args, "--sync", sync_name(own.sync));
+	add_option(args, "--set", own.settings);
+	if (own.must_exist)
 		add_arg(args, "--must-exist");
 	add_arg(args, "--");
 	add_arg(args, path);
 	return 0;
+}
+
+void spawn_check(struct spawn_args *args, bool json)
+{
+	for (size_t i = 1; i < args->count; i++) {
+		if (strcmp(args->argv[i], "--foreground") == 0) {
+			args->argv[i] = (char *)(uintptr_t)(json ? "--check-config=json" : "--check-config");
+			return;
+		}
+	}
 }
 
 char **spawn_environment(void)

@@ -122,19 +122,20 @@ static int init_locks(struct varve_vm *vm)
 static int fill(struct varve_vm *vm, const char *base_dir, const struct varve_options *options)
 {
 	int r = vm_options(options, &vm->options);
-	const char *coordinator = vm->options.coordinator;
-	vm->options.coordinator = NULL;
+	const char *coordinator = vm->options.coordinator, *settings = vm->options.settings;
+	vm->options.coordinator = vm->options.settings = vm->options.config = NULL;
 	if (!r)
 		r = vm_path(base_dir, &vm->path);
 	if (!r)
 		r = init_locks(vm);
 	if (r)
 		return r;
-	if (coordinator) {
+	if (coordinator)
 		vm->options.coordinator = strdup(coordinator);
-		if (!vm->options.coordinator)
-			return fail(ENOMEM, "not enough memory to open %s", vm->path);
-	}
+	if (settings)
+		vm->options.settings = strdup(settings);
+	if ((coordinator && !vm->options.coordinator) || (settings && !vm->options.settings))
+		return fail(ENOMEM, "not enough memory to open %s", vm->path);
 	vm->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (vm->cancel_fd < 0)
 		return fail_sys(errno, "%s can not be opened", vm->path);
@@ -154,6 +155,7 @@ static void vm_free(struct varve_vm *vm)
 	if (vm->cancel_fd >= 0)
 		close(vm->cancel_fd);
 	free((char *)(uintptr_t)vm->options.coordinator);
+	free((char *)(uintptr_t)vm->options.settings);
 	free(vm->notice);
 	free(vm->path);
 	free(vm);

@@ -70,6 +70,17 @@ Test(query, what_is_asked_is_answered)
 	varve_stat_free(stat);
 	cr_assert_eq(varve_set_workers(vm, 4), 0);
 	cr_assert_eq(varve_set_workers(vm, 0), -EINVAL);
+	struct varve_workers change = VARVE_WORKERS_INIT, now = VARVE_WORKERS_INIT;
+	change.min = 0;
+	change.most = 7;
+	change.idle_ms = 1500;
+	cr_assert_eq(varve_workers(vm, &change, &now), 0, "%s", varve_last_error());
+	cr_assert(now.min == 0 && now.most == 7 && now.idle_ms == 1500 && now.running == 1);
+	change.most = 1025;
+	cr_assert_eq(varve_workers(vm, &change, &now), -EINVAL);
+	change.most = 4;
+	change.min = -2;
+	cr_assert_eq(varve_workers(vm, &change, NULL), -EINVAL);
 	cr_assert_eq(varve_persist(vm), 0);
 	cr_assert_eq(varve_verify(vm, found, &findings, &report), 0);
 	cr_assert_eq(findings, 2);

@@ -483,6 +483,7 @@ Test(vm, serving_replaces_the_program_by_a_coordinator_in_the_foreground)
 	char expected[PATH_MAX + 256];
 	int status;
 	options.workers = 2;
+	options.settings = "idle-timeout=5";
 	pid_t pid = fork();
 	if (!pid) {
 		varve_serve(fake.base, &options);
@@ -490,8 +491,8 @@ Test(vm, serving_replaces_the_program_by_a_coordinator_in_the_foreground)
 	}
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
-	snprintf(
-	    expected, sizeof(expected), "varve-coordinator --foreground --workers 2 --sync persist -- %s", fake.base);
+	snprintf(expected, sizeof(expected), "varve-coordinator --foreground --workers 2 --set idle-timeout=5 -- %s",
+	    fake.base);
 	cr_assert_str_eq(noted("argv"), expected);
 	options.coordinator = "/etc/passwd";
 	cr_assert_eq(varve_serve(fake.base, &options), -ENOEXEC);

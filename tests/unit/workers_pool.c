@@ -108,11 +108,11 @@ Test(pool, resizing_disturbs_no_job)
 	for (uint32_t i = 0; i < 8; i++)
 		post(i, WAIT);
 	wait_until_waiting(4);
-	cr_assert_eq(pool_resize(pool, 1), 0);
+	cr_assert_eq(pool_resize(pool, 1, 1), 0);
 	cr_assert_eq(pool_size(pool), 1);
-	cr_assert_eq(pool_resize(pool, 6), 0);
+	cr_assert_eq(pool_resize(pool, 6, 6), 0);
 	wait_until_waiting(6);
-	cr_assert_eq(pool_resize(pool, 2), 0);
+	cr_assert_eq(pool_resize(pool, 2, 2), 0);
 	atomic_store(&stage->go, true);
 	wait_for_ends(8);
 	wait_until_serving(2);
@@ -128,8 +128,8 @@ Test(pool, resizing_disturbs_no_job)
 Test(pool, sizes_that_can_not_be_are_refused)
 {
 	open_pool(1);
-	cr_assert_eq(pool_resize(pool, 0), -EINVAL);
-	cr_assert_eq(pool_resize(pool, RING_WORKERS + 1), -EINVAL);
+	cr_assert_eq(pool_resize(pool, 0, 0), -EINVAL);
+	cr_assert_eq(pool_resize(pool, RING_WORKERS + 1, RING_WORKERS + 1), -EINVAL);
 	cr_assert_eq(pool_size(pool), 1);
 }
 

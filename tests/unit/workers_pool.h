@@ -237,10 +237,17 @@ static void prepare(void)
 	    (struct pool_setup) {.base = &base, .priv = &priv, .catalog = &catalog, .method = READ_PREAD, .depth = 8};
 }
 
-static void open_pool(unsigned workers)
+/** open_pool() - of @workers that are there from the start, and stay. open_elastic() - that come and go. */
+static void open_elastic(unsigned workers)
 {
 	struct pool_events events = {on_done, on_found, on_notice, NULL};
 	cr_assert_eq(pool_open(&setup, &events, workers, epoll_fd, &pool), 0);
+}
+
+static void open_pool(unsigned workers)
+{
+	setup.min = workers;
+	open_elastic(workers);
 }
 
 static void close_all(void)

@@ -176,8 +176,8 @@ Test(process, closing_the_pool_leaves_nothing_behind)
 		for (uint32_t i = 0; i < 5; i++)
 			post(i, i % 2 ? DIE_ONCE : ANSWER);
 		wait_for_ends(5);
-		pool_resize(pool, 7);
-		pool_resize(pool, 2);
+		pool_resize(pool, 7, 7);
+		pool_resize(pool, 2, 2);
 		/* Half of the time with a job under way that never ends. */
 		int fd = dup(epoll_fd);
 		if (round % 2)
@@ -281,7 +281,7 @@ Test(process, a_pool_that_can_not_grow_stays_as_it_was)
 	rlim_t before = limit.rlim_cur;
 	limit.rlim_cur = 40;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	cr_assert_eq(pool_resize(pool, 60), -EMFILE);
+	cr_assert_eq(pool_resize(pool, 60, 60), -EMFILE);
 	limit.rlim_cur = before;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	cr_assert_eq(pool_size(pool), 2);

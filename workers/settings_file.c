@@ -1,0 +1,193 @@
+/*
+ * settings_file.c - the configuration file of `varve serve`, in the form of libconfig:
+ *
+ *   workers = 4
+ *   idle-timeout = 60
+ *   stores = (
+ *     { path = "/var/lib/vm/ledger", workers = 8, memory-limit = "2G" }
+ *   )
+ *
+ * It decides how a service runs, so it must be its owner's alone: root's or the user's, and writable by nobody else. All
+ * of it is checked, also what it says of stores that this coordinator does not serve: a mistake is found when the file
+ * is written and not when the other service is next started.
+ */
+#include "settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libconfig.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "err.h"
+
+/** What is being read, and for whom. */
+struct reading {
+	struct settings *settings;
+	const char *store;
+};
+
+static int wrong(const struct settings *settings, const config_setting_t *at, const char *what)
+{
+	return fail(EINVAL, "%.300s:%u: %s", settings->file, at ? config_setting_source_line(at) : 0, what);
+}
+
+/* A scalar as text, as it would stand on a command line. False: it is a list, or true or false. */
+static bool to_text(const config_setting_t *setting, char *text, size_t size)
+{
+	switch (config_setting_type(setting)) {
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		snprintf(text, size, "%lld", config_setting_get_int64(setting));
+		return true;
+	case CONFIG_TYPE_FLOAT:
+		snprintf(text, size, "%.12g", config_setting_get_float(setting));
+		return true;
+	case CONFIG_TYPE_STRING:
+		snprintf(text, size, "%s", config_setting_get_string(setting));
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int read_one(struct settings *settings, const config_setting_t *setting, enum origin_kind kind)
+{
+	struct origin origin = {kind, config_setting_source_line(setting)};
+	char text[64], what[128];
+	if (to_text(setting, text, sizeof(text)))
+		return settings_set(settings, config_setting_name(setting), text, origin);
+	snprintf(what, sizeof(what), "%.48s must be a number, or a word in quotes", config_setting_name(setting));
+	return wrong(settings, setting, what);
+}
+
+/* Whether a section's path is the store's, by whatever name. */
+static bool is_store(const char *path, const char *store)
+{
+	char *real = realpath(path, NULL);
+	bool same = strcmp(real ? real : path, store) == 0;
+	free(real);
+	return same;
+}
+
+/* The path of a section; NULL with a sentence. */
+static const char *section_path(const struct settings *settings, const config_setting_t *section)
+{
+	const char *path = NULL;
+	if (!config_setting_is_group(section)) {
+		wrong(settings, section, "a store is written { path = \"/...\", name = value ... }");
+	} else if (!config_setting_lookup_string(section, "path", &path) || *path != '/') {
+		wrong(settings, section, "a store needs a path, which begins with /");
+		path = NULL;
+	}
+	return path;
+}
+
+static int read_section(const struct reading *reading, const config_setting_t *section, bool *seen)
+{
+	struct settings others, *settings = reading->settings;
+	const char *path = section_path(settings, section);
+	if (!path)
+		return -EINVAL;
+	if (is_store(path, reading->store)) {
+		if (*seen)
+			return wrong(settings, section, "this store has a section already");
+		*seen = true;
+	} else {
+		settings_init(&others);
+		others.file = settings->file;
+		settings = &others;
+	}
+	int r = 0;
+	for (int i = 0; !r && i < config_setting_length(section); i++) {
+		const config_setting_t *setting = config_setting_get_elem(section, (unsigned)i);
+		if (strcmp(config_setting_name(setting), "path") != 0)
+			r = read_one(settings, setting, ORIGIN_STORE);
+	}
+	return r;
+}
+
+static int read_sections(const struct reading *reading, const config_setting_t *stores)
+{
+	bool seen = false;
+	int r = 0;
+	if (!config_setting_is_list(stores))
+		return wrong(reading->settings, stores, "stores is a list: stores = ( { path = \"/...\" ... } )");
+	for (int i = 0; !r && i < config_setting_length(stores); i++)
+		r = read_section(reading, config_setting_get_elem(stores, (unsigned)i), &seen);
+	return r;
+}
+
+static int read_all(const struct reading *reading, const config_t *config)
+{
+	const config_setting_t *root = config_root_setting(config);
+	int r = 0;
+	for (int i = 0; !r && i < config_setting_length(root); i++) {
+		const config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
+		/* What another file says would escape the look at its owner. */
+		if (config_setting_source_file(setting))
+			r = wrong(reading->settings, NULL, "@include is not allowed");
+		else if (strcmp(config_setting_name(setting), "stores") == 0)
+			r = read_sections(reading, setting);
+		else
+			r = read_one(reading->settings, setting, ORIGIN_FILE);
+	}
+	return r;
+}
+
+static int check_owner(int fd, const char *path)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return fail_sys(errno, "%.300s", path);
+	if (!S_ISREG(st.st_mode))
+		return fail(EINVAL, "%.300s is not a regular file", path);
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return fail(EPERM,
+		    "%.300s belongs to user %u; it must belong to root or to the user who serves the store", path,
+		    (unsigned)st.st_uid);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return fail(EPERM, "%.300s can be written to by others (mode %04o); chmod go-w %.100s", path,
+		    (unsigned)st.st_mode & 07777, path);
+	return 0;
+}
+
+static int parse_file(const struct reading *reading, FILE *file)
+{
+	config_t config;
+	int r;
+	config_init(&config);
+	if (config_read(&config, file))
+		r = read_all(reading, &config);
+	else if (config_error_type(&config) == CONFIG_ERR_PARSE)
+		r = fail(EINVAL, "%.300s:%d: %.60s; lines are name = value, and words stand in quotes",
+		    reading->settings->file, config_error_line(&config), config_error_text(&config));
+	else
+		r = fail(EIO, "%.300s can not be read: %.60s", reading->settings->file, config_error_text(&config));
+	config_destroy(&config);
+	return r;
+}
+
+int settings_file_read(struct settings *settings, const char *path, bool must_exist, const char *store)
+{
+	/* Without O_NONBLOCK a FIFO would hold us up. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT && !must_exist)
+		return 0;
+	if (fd < 0)
+		return fail_sys(errno, "%.300s, the configuration, can not be opened", path);
+	int r = check_owner(fd, path);
+	FILE *file = r ? NULL : fdopen(fd, "r");
+	if (!file) {
+		close(fd);
+		return r ? r : fail_sys(ENOMEM, "%.300s", path);
+	}
+	settings->file = path;
+	struct reading reading = {settings, store};
+	r = parse_file(&reading, file);
+	fclose(file);
+	return r;
+}

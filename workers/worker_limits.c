@@ -1,0 +1,94 @@
+/*
+ * worker_limits.c - what a worker denies itself.
+ *
+ * Priority. Lowering it is free, raising it again takes a privilege, or RLIMIT_NICE, which is 0 nearly everywhere: that
+ * holds for a nice value and for leaving SCHED_IDLE alike, and SCHED_BATCH, which can be left, changes next to nothing.
+ * So no worker is lowered for one job and raised for the next: background work has a worker of its own, lowered from the
+ * start. Nor does anybody ever wait behind a process that gets no CPU.
+ *
+ * Where the kernel groups processes by session (autogroup, the default outside of systemd's slices), nice values are
+ * compared within a session only, and the coordinator, which has left the VM's session, would be lowered against nobody
+ * but its own workers. A session of its own, whose group as a whole is lowered, is lowered against all.
+ *
+ * Memory. RLIMIT_DATA counts private writable memory, touched or not: the images and buffers that jobs are made of, but
+ * not the stack, nor what is shared (catalog, ring). It counts from what the coordinator had when it forked.
+ */
+#include "worker_limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioprio.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "err.h"
+
+static void write_autogroup(unsigned nice)
+{
+	char text[16];
+	int size = snprintf(text, sizeof(text), "%u", nice);
+	int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return; /* no such grouping: then the nice value is enough */
+	if (write(fd, text, (size_t)size) < 0)
+		err_clear();
+	close(fd);
+}
+
+static void lower(const struct pool_setup *setup)
+{
+	if (setup->nice) {
+		setsid();
+		write_autogroup(setup->nice);
+		errno = 0;
+		int now = getpriority(PRIO_PROCESS, 0);
+		if (errno == 0)
+			setpriority(PRIO_PROCESS, 0, now + (int)setup->nice);
+	}
+	if (setup->io == POOL_IO_LOW)
+		syscall(
+		    SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, IOPRIO_NR_LEVELS - 1));
+	else if (setup->io == POOL_IO_IDLE)
+		syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+}
+
+/* Private writable memory of this process, bytes; 0: not known. */
+static unsigned long long data_size(void)
+{
+	unsigned long long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%*u %*u %*u %*u %*u %llu", &pages) != 1)
+		pages = 0;
+	fclose(file);
+	return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
+}
+
+static int limit_memory(unsigned long long most)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_DATA, &limit) < 0)
+		return fail_sys(errno, "the memory limit of a worker");
+	unsigned long long all = data_size() + most;
+	if (limit.rlim_max == RLIM_INFINITY || all < limit.rlim_max)
+		limit.rlim_max = all;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_DATA, &limit) < 0 ? fail_sys(errno, "the memory limit of a worker") : 0;
+}
+
+int limits_take(const struct pool_setup *setup)
+{
+	lower(setup);
+	return setup->memory_limit ? limit_memory(setup->memory_limit) : 0;
+}
+
+void limits_explain(const struct pool_setup *setup, char *text, size_t size)
+{
+	size_t used = strnlen(text, size - 1);
+	snprintf(text + used, size - used, "; a worker may take %llu MiB: raise memory-limit, or set it to 0",
+	    (unsigned long long)(setup->memory_limit >> 20));
+}
