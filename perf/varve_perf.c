@@ -276,10 +276,10 @@ static int run(struct settings *settings, const struct plan *plan)
 	int r = make_directory(settings, made);
 	if (!r)
 		r = run_all(settings, plan, &report);
-	if (!r)
-		r = figures_judge(&report, settings);
-	if (!r)
+	if (!r) {
+		figures_judge(&report);
 		report_print(&report, settings);
+	}
 	if (!r && settings->json)
 		r = report_json(&report, settings, settings->json);
 	report_release(&report);

@@ -118,7 +118,10 @@ const struct state *states_find(const struct states *states, size_t index);
 /** states_alike() - whether they have the same modules in the same sizes. */
 bool states_alike(const struct state *a, const struct state *b);
 
-/** state_check() - compare DIRECTORY/<module> with each image; a sentence and -1 if one byte differs. */
+/** image_check() - compare the file @path with the image; a sentence and -1 if one byte differs. */
+int image_check(const char *path, const struct kept *kept);
+
+/** state_check() - compare DIRECTORY/<module> with each image, as image_check(). */
 int state_check(const struct state *state, const char *directory);
 
 void states_release(struct states *states);
@@ -189,6 +192,9 @@ int64_t store_dirty_pages(const struct store *store, const struct state *state);
 
 /** perf_remove() - a directory and all in it. */
 void perf_remove(const char *path);
+
+/** perf_disk() - bytes of all files below a directory. */
+uint64_t perf_disk(const char *path);
 
 /** perf_write() - a whole file, made or written over. */
 int perf_write(const char *path, const void *data, uint64_t size);
@@ -337,7 +343,7 @@ int measure_positions(
 /* ---- varve_perf_figures.c --------------------------------------------------------------------------------------- */
 
 /** figures_judge() - the targets, for all that was measured. */
-int figures_judge(struct report *report, const struct settings *settings);
+void figures_judge(struct report *report);
 
 /* ---- varve_perf_json.c ------------------------------------------------------------------------------------------ */
 
@@ -361,7 +367,7 @@ enum {
 	WITH_COMMITS = 1 << 7, /**< nothing else: what background work costs a commit */
 	WITH_LAST_BUT_ONE =
 	    1 << 8, /**< restores go to the last commit but one, from anywhere, instead of to any commit */
-	WITH_ALL_WORKERS = 1 << 9, /**< 1, 2, 3, 4, then powers of two, to the most; else 1 and as many as CPUs */
+	WITH_ALL_WORKERS = 1 << 9, /**< 1, 2, 3, 4, then powers of two, to the most; else 1, 2 and as many as CPUs */
 };
 
 /** A history, and what is measured on it. */
@@ -376,6 +382,7 @@ struct spec {
 	size_t one_module; /**< of a recording: only one module, and so many of its commits */
 	struct keep keep;
 	unsigned with;
+	size_t often; /**< times the rounds asked for: of short turns, from and to many commits */
 	bool figure; /**< a target is judged by it */
 	double making; /**< seconds that making it takes about, for the time left */
 };

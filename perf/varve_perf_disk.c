@@ -52,6 +52,24 @@ void perf_remove(const char *path)
 	nftw(path, remove_one, 16, FTW_PHYS | FTW_DEPTH);
 }
 
+static uint64_t summed;
+
+static int sum_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	(void)path;
+	(void)where;
+	if (type == FTW_F && S_ISREG(st->st_mode))
+		summed += (uint64_t)st->st_size;
+	return 0;
+}
+
+uint64_t perf_disk(const char *path)
+{
+	summed = 0;
+	nftw(path, sum_one, 16, FTW_PHYS);
+	return summed;
+}
+
 /* ---- between measurements --------------------------------------------------------------------------------------- */
 
 static void backing_path(char *path, const struct store *store, const struct varve_id *id)

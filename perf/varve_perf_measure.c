@@ -41,20 +41,20 @@ struct bench {
 	bool counting; /* no time is taken: how many pages get dirty? */
 };
 
+/* As many workers as CPUs, but two at least: what is said of two workers is to be had everywhere. */
 static unsigned wide(const struct bench *bench)
 {
-	return bench->settings->cpus;
+	return bench->settings->cpus > 2 ? bench->settings->cpus : 2;
 }
 
 static void choose_workers(struct bench *bench)
 {
 	bool all = bench->spec->with & WITH_ALL_WORKERS;
 	unsigned most = all ? bench->settings->workers : wide(bench);
-	bench->workers[bench->workers_count++] = 1;
-	for (unsigned n = 2; all && n < most && bench->workers_count < WORKERS_MAX - 1; n = n < 4 ? n + 1 : n * 2)
-		bench->workers[bench->workers_count++] = n;
-	if (most > 1)
-		bench->workers[bench->workers_count++] = most;
+	for (unsigned n = 1; n < most && bench->workers_count < WORKERS_MAX - 1; n = n < 4 ? n + 1 : n * 2)
+		if (all || n <= 2)
+			bench->workers[bench->workers_count++] = n;
+	bench->workers[bench->workers_count++] = most;
 }
 
 /* ---- which commits ---------------------------------------------------------------------------------------------- */
@@ -332,13 +332,14 @@ static void prepare_walk(struct bench *bench)
 static int measure_state(struct bench *bench)
 {
 	const struct settings *settings = bench->settings;
+	size_t rounds = settings->runs * (bench->spec->often ? bench->spec->often : 1);
 	double start = perf_now();
 	int r = 0;
 	/* At least three rounds, whatever they take: a median of fewer is none. */
-	for (size_t i = 0; i < settings->runs && !r; i++) {
+	for (size_t i = 0; i < rounds && !r; i++) {
 		if (i >= ROUNDS_MIN && perf_now() - start > settings->budget)
 			break;
-		perf_progress("%s, round %zu of %zu", bench->c.cold ? "cold" : "warm", i + 1, settings->runs);
+		perf_progress("%s, round %zu of %zu", bench->c.cold ? "cold" : "warm", i + 1, rounds);
 		r = round_of_all(bench);
 		bench->c.image_bytes = (uint64_t)(bench->restored_bytes / (double)(i + 1));
 	}
@@ -346,6 +347,25 @@ static int measure_state(struct bench *bench)
 		r = count_pages(bench);
 	bench->c.worker_peak_bytes = store_worker_peak(bench->store);
 	return r;
+}
+
+static void set_disk(struct perf_case *c, const char *scheme, uint64_t bytes)
+{
+	for (size_t i = 0; i < c->rows_count; i++)
+		if (!strcmp(c->rows[i].scheme, scheme))
+			c->rows[i].disk_bytes = bytes;
+}
+
+/* What each way of keeping the history takes on disk: whole images, deltas, deltas and what makes them quick. */
+static void compare_disk(struct bench *bench)
+{
+	struct perf_case *c = &bench->c;
+	uint64_t images = 0, chain = c->disk.base_bytes + c->disk.delta_bytes + c->disk.last_bytes;
+	for (size_t i = 0; i < bench->store->states.count; i++)
+		images += bench->store->states.list[i].bytes;
+	set_disk(c, SCHEME_COPY, images);
+	set_disk(c, SCHEME_WALK, chain);
+	set_disk(c, SCHEME_RESTORE, chain + c->disk.tier_bytes + c->disk.undo_bytes);
 }
 
 static int measure_case(struct bench *bench, struct report *report)
@@ -360,6 +380,8 @@ static int measure_case(struct bench *bench, struct report *report)
 	if (!r)
 		r = measure_state(bench);
 	rivals_close(bench->rivals);
+	if (!r && bench->spec->with & WITH_RIVALS)
+		compare_disk(bench);
 	if (!r)
 		return report_add(report, &bench->c);
 	case_release(&bench->c);

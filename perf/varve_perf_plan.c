@@ -92,6 +92,7 @@ static int plan_chain(struct plan *plan, const struct settings *settings)
 		ask(&spec, "What does a restore of any commit cost, the chain being %zu long?", lengths[i]);
 		spec.x = (double)lengths[i];
 		spec.shape.commits = lengths[i];
+		spec.often = 4;
 		spec.figure = lengths[i] == 200 || lengths[i] == 10000;
 		if (spec.figure) {
 			spec.keep.sample = 40;

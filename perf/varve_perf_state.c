@@ -122,12 +122,9 @@ static void spoil(int fd, uint64_t size)
 	}
 }
 
-static int check_image(const char *directory, const struct kept *kept)
+int image_check(const char *path, const struct kept *kept)
 {
-	char path[PATH_MAX], hex[VARVE_ID_TEXT + 1];
 	struct stat st;
-	varve_id_format(&kept->id, hex);
-	snprintf(path, sizeof(path), "%s/%s", directory, hex);
 	int fd = open(path, O_RDWR | O_CLOEXEC), good = open(kept->file, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
 		spoil(fd, kept->size);
@@ -145,10 +142,14 @@ static int check_image(const char *directory, const struct kept *kept)
 
 int state_check(const struct state *state, const char *directory)
 {
-	for (size_t i = 0; i < state->count; i++)
-		if (check_image(directory, &state->images[i]) < 0)
-			return -1;
-	return 0;
+	char path[PATH_MAX], hex[VARVE_ID_TEXT + 1];
+	int r = 0;
+	for (size_t i = 0; i < state->count && !r; i++) {
+		varve_id_format(&state->images[i].id, hex);
+		snprintf(path, sizeof(path), "%s/%s", directory, hex);
+		r = image_check(path, &state->images[i]);
+	}
+	return r;
 }
 
 void states_release(struct states *states)

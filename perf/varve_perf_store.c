@@ -166,7 +166,7 @@ int store_make(struct store *store, const struct settings *settings, const struc
 	}
 	if (mkdir(store->copies, 0700) < 0)
 		return perf_fail("%s: %s", store->copies, strerror(errno));
-	options.workers = spec->with & WITH_ALL_WORKERS ? settings->workers : settings->cpus;
+	options.workers = spec->with & WITH_ALL_WORKERS ? settings->workers : settings->cpus > 2 ? settings->cpus : 2;
 	if (varve_vm_open(store->path, &options, &store->vm) < 0)
 		return failed("opening the store");
 	note_method(store);
