@@ -198,7 +198,7 @@ static int unknown(const struct settings *settings, const char *name, struct ori
 	for (unsigned i = 0; i < SETTINGS; i++)
 		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? ", " : "", rows[i].name);
 	place_name(settings, name, origin, place, sizeof(place));
-	return fail(ENOENT, "%.360s: there is no such setting; there are %s", place, names);
+	return fail(EINVAL, "%.360s: there is no such setting; there are %s", place, names);
 }
 
 int settings_set(struct settings *settings, const char *name, const char *value, struct origin origin)

@@ -53,7 +53,8 @@ const char *settings_help(enum setting setting);
 
 /**
  * settings_set() - set what is called @name to what @value says, unless a stronger origin has set it.
- * Returns 0, -ENOENT (no setting has that name), or -EINVAL; the sentence says where it stands and what is allowed.
+ * Returns 0, or -EINVAL: no setting has that name, or none such a value; the sentence says where it stands and what is
+ * allowed.
  */
 int settings_set(struct settings *settings, const char *name, const char *value, struct origin origin);
 

@@ -22,7 +22,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bytes.h"
 #include "err.h"
+
+#define FILE_MAX (1u << 20)
+#define DIGITS_MAX 9
 
 /** What is being read, and for whom. */
 struct reading {
@@ -155,24 +159,66 @@ static int check_owner(int fd, const char *path)
 	return 0;
 }
 
-static int parse_file(const struct reading *reading, FILE *file)
+/* The parser keeps 32 bits of a number and says nothing of the others: so one of more than 9 digits, which could have
+ * them, is refused where it stands outside of quotes and comments. */
+static int check_digits(const struct settings *settings, const char *text)
+{
+	unsigned line = 1, digits = 0;
+	bool quoted = false;
+	for (; *text; text++) {
+		line += *text == '\n';
+		digits = *text >= '0' && *text <= '9' ? digits + 1 : 0;
+		if (*text == '\\' && quoted && text[1])
+			text++;
+		else if (*text == '"')
+			quoted = !quoted;
+		else if (!quoted && (*text == '#' || (*text == '/' && text[1] == '/')))
+			text += strcspn(text, "\n") - 1;
+		else if (!quoted && digits > DIGITS_MAX)
+			return fail(EINVAL, "%.300s:%u: a number of more than %d digits; write sizes in quotes: \"4G\"",
+			    settings->file, line, DIGITS_MAX);
+		else if (!quoted && text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+			return fail(EINVAL, "%.300s:%u: numbers are decimal", settings->file, line);
+	}
+	return 0;
+}
+
+static int parse_text(const struct reading *reading, const char *text)
 {
 	config_t config;
-	int r;
+	int r = check_digits(reading->settings, text);
+	if (r)
+		return r;
 	config_init(&config);
-	if (config_read(&config, file))
+	if (config_read_string(&config, text))
 		r = read_all(reading, &config);
-	else if (config_error_type(&config) == CONFIG_ERR_PARSE)
+	else
 		r = fail(EINVAL, "%.300s:%d: %.60s; lines are name = value, and words stand in quotes",
 		    reading->settings->file, config_error_line(&config), config_error_text(&config));
-	else
-		r = fail(EIO, "%.300s can not be read: %.60s", reading->settings->file, config_error_text(&config));
 	config_destroy(&config);
 	return r;
 }
 
+/* The whole file, and a NUL. */
+static int load(int fd, const char *path, struct buf *text)
+{
+	ssize_t got;
+	do {
+		uint8_t *room = buf_reserve(text, 4096);
+		got = room ? read(fd, room, 4096) : -1;
+		if (got < 0)
+			return fail_sys(room ? errno : ENOMEM, "%.300s, the configuration, can not be read", path);
+		text->size += (size_t)got;
+	} while (got > 0 && text->size < FILE_MAX);
+	if (got > 0 || memchr(text->data, 0, text->size))
+		return fail(EINVAL, "%.300s is no configuration: it is too large, or no text", path);
+	buf_u8(text, 0);
+	return text->bad ? fail_sys(ENOMEM, "%.300s", path) : 0;
+}
+
 int settings_file_read(struct settings *settings, const char *path, bool must_exist, const char *store)
 {
+	struct buf text = {0};
 	/* Without O_NONBLOCK a FIFO would hold us up. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT && !must_exist)
@@ -180,14 +226,13 @@ int settings_file_read(struct settings *settings, const char *path, bool must_ex
 	if (fd < 0)
 		return fail_sys(errno, "%.300s, the configuration, can not be opened", path);
 	int r = check_owner(fd, path);
-	FILE *file = r ? NULL : fdopen(fd, "r");
-	if (!file) {
-		close(fd);
-		return r ? r : fail_sys(ENOMEM, "%.300s", path);
-	}
+	if (!r)
+		r = load(fd, path, &text);
+	close(fd);
 	settings->file = path;
 	struct reading reading = {settings, store};
-	r = parse_file(&reading, file);
-	fclose(file);
+	if (!r)
+		r = parse_text(&reading, (const char *)text.data);
+	buf_free(&text);
 	return r;
 }

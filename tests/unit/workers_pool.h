@@ -40,6 +40,8 @@ enum deed {
 	LOOK_AROUND, /**< what this process has: stage->descriptors, ->mask_empty, ->default_handler */
 	WRITE_CATALOG,
 	TALK_NONSENSE, /**< on every socket that it can find */
+	ALLOCATE, /**< module MiB, and touch them; -ENOMEM without */
+	KEEP, /**< the same, kept until job_context_close() */
 };
 
 struct stage {
@@ -49,7 +51,12 @@ struct stage {
 	_Atomic unsigned descriptors;
 	_Atomic bool mask_empty;
 	_Atomic bool default_handler;
+	_Atomic unsigned contexts_closed;
 };
+
+/** What a worker keeps between jobs. */
+static void *kept[16];
+static unsigned kept_count;
 
 static struct stage *stage;
 static struct catalog catalog;
@@ -80,6 +87,23 @@ int job_context_open(struct job_context *context)
 void job_context_close(struct job_context *context)
 {
 	(void)context;
+	atomic_fetch_add(&stage->contexts_closed, 1);
+	while (kept_count > 0)
+		free(kept[--kept_count]);
+}
+
+static void allocate(struct job *job, bool keep)
+{
+	size_t size = (size_t)job->module << 20;
+	char *memory = malloc(size);
+	job->result = memory ? 0 : -ENOMEM;
+	strcpy(job->text, memory ? "" : "memory for an image");
+	if (memory)
+		memset(memory, 1, size);
+	if (memory && keep)
+		kept[kept_count++] = memory;
+	else
+		free(memory);
 }
 
 static unsigned count_descriptors(bool nonsense)
@@ -187,6 +211,10 @@ void job_run(struct job_context *context, struct job *job)
 	case TALK_NONSENSE:
 		count_descriptors(true);
 		pause();
+		break;
+	case ALLOCATE:
+	case KEEP:
+		allocate(job, job->target == KEEP);
 		break;
 	case ANSWER:
 		break;

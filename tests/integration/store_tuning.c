@@ -1,0 +1,154 @@
+/*
+ * store_tuning.c - settings through the library: the pool made larger and smaller under load, and what a program that
+ * opens a store may set.
+ */
+#include "helper_trouble.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define MODULES 6
+#define COMMITS 4
+#define SIZE 300000
+
+TestSuite(tuning, .init = store_setup, .fini = store_teardown, .timeout = 60);
+
+static struct varve_id ids[COMMITS];
+static atomic_bool over;
+static atomic_uint checkouts;
+
+static const char *name_of(int module)
+{
+	static const char *const names[MODULES] = {"TA", "TB", "TC", "TD", "TE", "TF"};
+	return names[module];
+}
+
+static void fill(struct varve_vm *vm)
+{
+	static char images[MODULES][SIZE];
+	struct content contents[MODULES];
+	for (int k = 0; k < COMMITS; k++) {
+		for (int m = 0; m < MODULES; m++) {
+			memset(images[m], 'a' + k, SIZE);
+			contents[m] = (struct content) {name_of(m), images[m], SIZE, NULL};
+		}
+		ids[k] = store_commit(vm, contents, MODULES);
+	}
+}
+
+static void *check_out(void *arg)
+{
+	struct varve_vm *vm = arg;
+	for (unsigned n = 0; !atomic_load(&over); n++) {
+		size_t size;
+		char *image = store_checkout(vm, &ids[n % COMMITS], name_of((int)n % MODULES), &size);
+		cr_assert(size == SIZE && image[SIZE - 1] == (char)('a' + n % COMMITS));
+		free(image);
+		atomic_fetch_add(&checkouts, 1);
+	}
+	return NULL;
+}
+
+/* Of all times, the pool is made larger while everybody waits. */
+Test(tuning, workers_come_and_go_under_load_and_no_job_is_lost)
+{
+	static const struct varve_workers changes[] = {{sizeof(changes[0]), 0, 1, 1, -1},
+	    {sizeof(changes[0]), 5, 5, 0, -1}, {sizeof(changes[0]), 0, 2, 2, -1}, {sizeof(changes[0]), 1, 9, 3, -1},
+	    {sizeof(changes[0]), -1, 3, -1, -1}, {sizeof(changes[0]), 2, -1, -1, -1}};
+	struct varve_workers now = VARVE_WORKERS_INIT;
+	struct varve_stat *stat;
+	pthread_t threads[2];
+	setenv("VARVE_INLINE", "0", 1);
+	struct varve_vm *vm = store_open();
+	fill(vm);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, check_out, vm);
+	for (int i = 0; i < how_many(60, 600); i++) {
+		must(varve_workers(vm, &changes[i % 6], &now));
+		cr_assert(now.running >= now.min && now.min <= now.most, "%d running", (int)now.running);
+		int k = i % COMMITS;
+		must(varve_restore(vm, &ids[k], NULL, NULL));
+		for (int m = 0; m < MODULES; m++)
+			store_expect_fill(name_of(m), SIZE, 'a' + k);
+	}
+	atomic_store(&over, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	cr_assert_gt(atomic_load(&checkouts), 0);
+	must(varve_stat(vm, &stat));
+	for (size_t i = 0; i < stat->workers_count; i++)
+		cr_assert_eq(stat->workers[i].restarts, 0, "a worker that is to go ends, it is not killed");
+	varve_stat_free(stat);
+	varve_vm_close(vm);
+}
+
+static int open_with(const char *settings, struct varve_vm **vm)
+{
+	struct varve_options options = VARVE_OPTIONS_INIT;
+	options.settings = settings;
+	return varve_vm_open(store_path(""), &options, vm);
+}
+
+Test(tuning, a_program_sets_what_its_coordinator_shall_have)
+{
+	struct varve_workers now = VARVE_WORKERS_INIT;
+	struct varve_vm *vm;
+	setenv("VARVE_MIN_WORKERS", "1", 1);
+	must(open_with("workers=3,min-workers=2 idle-timeout=1.5", &vm));
+	must(varve_workers(vm, NULL, &now));
+	cr_assert(now.most == 3 && now.min == 2 && now.idle_ms == 1500);
+	varve_vm_close(vm);
+	end_processes();
+	must(open_with("workers=3", &vm));
+	must(varve_workers(vm, NULL, &now));
+	cr_assert(now.most == 3 && now.min == 1 && now.idle_ms == 60000);
+	varve_vm_close(vm);
+	end_processes();
+	must_fail(open_with("workers=3,colour=blue", &vm), -EINVAL);
+	cr_assert(strstr(varve_last_error(), "colour"), "%s", varve_last_error());
+	must_fail(open_with("queue-depth=1000", &vm), -EINVAL);
+	cr_assert(strstr(varve_last_error(), "1 to 256"), "%s", varve_last_error());
+}
+
+/* It must be a limit for one job that goes too far, never the end of the store. */
+Test(tuning, a_restore_that_needs_more_memory_than_workers_may_take_fails_and_changes_nothing)
+{
+	const size_t large = 60u << 20;
+	char *image = malloc(large);
+	struct varve_id commits[4];
+	struct varve_vm *vm;
+	setenv("VARVE_INLINE", "0", 1);
+	vm = store_open();
+	for (int k = 0; k < 4; k++) {
+		memset(image, 'a', large);
+		noise(image + 4096 * k, 4096, (uint64_t)k + 1);
+		commits[k] =
+		    store_commit(vm, (struct content[]) {{"BIG", image, large, NULL}, {"LOW", image, 9000, NULL}}, 2);
+	}
+	varve_vm_close(vm);
+	end_processes();
+	/* Nothing that would make it easy. */
+	const char *suffixes[] = {"stamps", "tiers", "pages", "undo1", "undo2", "undo3"};
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		unlink(store_path(i ? store_private("BIG", suffixes[i]) : ".varve/stamps"));
+
+	must(open_with("memory-limit=32M", &vm));
+	must_fail(varve_restore(vm, &commits[1], NULL, NULL), -ENOMEM);
+	cr_assert(strstr(varve_last_error(), "memory-limit") && strstr(varve_last_error(), "32 MiB"), "%s",
+	    varve_last_error());
+	store_expect("BIG", image, large);
+	store_expect("LOW", image, 9000);
+	size_t size;
+	free(store_checkout(vm, &commits[0], "LOW", &size));
+	cr_assert_eq(size, 9000);
+	varve_vm_close(vm);
+	end_processes();
+
+	must(open_with("memory-limit=1G", &vm));
+	must(varve_restore(vm, &commits[1], NULL, NULL));
+	varve_vm_close(vm);
+	free(image);
+}
