@@ -22,6 +22,7 @@
  * RESOLVE          str text                                       id commit
  * VERIFY           -                                              u64 modules, files, bytes, images, damaged
  * STAT             -                                              stat (wire_stat.c)
+ * METRICS          -                                              str text
  * WORKERS          u32 min, most, idle ms; WIRE_AS_IS: unchanged  u32 min, most, idle ms, running
  * OPTIMIZE         -                                              -
  *
@@ -39,7 +40,7 @@
 #include "bytes.h"
 #include "varve.h"
 
-#define WIRE_PROTOCOL 2
+#define WIRE_PROTOCOL 3
 /** In WORKERS. */
 #define WIRE_AS_IS UINT32_MAX
 #define WIRE_HEAD 8
@@ -66,6 +67,7 @@ enum wire_type {
 	WIRE_CANCEL,
 	WIRE_SHRUNK,
 	WIRE_OPTIMIZE,
+	WIRE_METRICS,
 	WIRE_REPLY = 64,
 	WIRE_PROGRESS,
 	WIRE_FINDING,

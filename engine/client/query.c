@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "client.h"
@@ -135,6 +136,41 @@ int varve_stat(struct varve_vm *vm, struct varve_stat **stat)
 void varve_stat_free(struct varve_stat *stat)
 {
 	free(stat);
+}
+
+static int take_metrics(struct call *call, char **text)
+{
+	struct cursor c;
+	uint32_t length;
+	int r = call_run(call, &c);
+	if (r)
+		return r;
+	const char *from = wire_get_string(&c, &length);
+	if (!c.bad && !(*text = strndup(length ? from : "", length)))
+		return fail(ENOMEM, "not enough memory for the figures of %s", call->vm->path);
+	return call_finish(call, &c);
+}
+
+int varve_metrics(struct varve_vm *vm, char **text)
+{
+	struct call call;
+	if (!text)
+		return fail(EINVAL, "varve_metrics() has nowhere to put the text");
+	*text = NULL;
+	int r = query_begin(&call, vm, WIRE_METRICS, "the look at the store", true);
+	if (r)
+		return r;
+	r = take_metrics(&call, text);
+	if (r) {
+		free(*text);
+		*text = NULL;
+	}
+	return query_end(&call, r);
+}
+
+void varve_metrics_free(char *text)
+{
+	free(text);
 }
 
 /* A number of a change for the wire; false: it is out of its range. */

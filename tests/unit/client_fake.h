@@ -240,7 +240,7 @@ static void fake_put_stat(struct buf *b)
 {
 	struct varve_worker_stat workers[2] = {
 	    {.pid = 11, .busy = true, .busy_share = 0.5}, {.pid = 12, .restarts = 3}};
-	struct varve_module_stat module = {fake_id(7), 1, 2, 3, 4, 5, 6};
+	struct varve_module_stat module = {.module = fake_id(7), .size = 1, .commits = 2, .base_bytes = 3};
 	struct varve_stat stat = {.store = "/a/store",
 	    .commits = 5,
 	    .persisted = 4,

@@ -305,10 +305,20 @@ Test(wire, a_log_comes_back_in_one_allocation)
 
 static void put_stat_example(struct buf *b)
 {
-	struct varve_worker_stat workers[2] = {{4, true, 5, 6, 7, 0.5, 8}, {9, false, 10, 11, 12, 0.0, 13}};
-	struct varve_module_stat modules[1] = {{id_of(1), 2, 3, 4, 5, 6, 7}};
-	struct varve_stat stat = {
-	    "/store", 1, 2, true, id_of(3), 4, 5.5, 6, 7, "io_uring", "", 8, 9, 10, 11, 2, workers, 1, modules};
+	struct varve_worker_stat workers[2] = {
+	    {4, true, 5, 6, 7, 0.5, 8, VARVE_WORKER_BUSY, 1.5, "restore", id_of(9)},
+	    {9, false, 10, 11, 12, 0.0, 13, VARVE_WORKER_IDLE, 0.25, "", {{0}}},
+	};
+	struct varve_worker_stat background = {
+	    14, true, 15, 16, 17, 0.75, 18, VARVE_WORKER_ENDING, 2.5, "tiers", id_of(8)};
+	struct varve_module_stat modules[1] = {{id_of(1), 2, 3, 4, 5, 6, 7, 8, 9}};
+	struct varve_operation_stat operations[2] = {
+	    {"restore", 40, false, true, id_of(5), 41, 42, 43.5},
+	    {"checkout", 50, true, true, id_of(6), 0, 1, 0.5},
+	};
+	struct varve_stat stat = {"/store", 1, 2, true, id_of(3), 4, 5.5, 6, 7, "io_uring", "", 8, 9, 10, 11, 2,
+	    workers, 1, modules, 1, &background, 20, 21, 22, 23, {24, 25, 1.0, 0.125, 0.25, 0.375, 0.5},
+	    {26, 27, 2.0, 1, 2, 3, 4}, {28, 29, 3.0, 5, 6, 7, 8}, 2, operations};
 	wire_put_stat(b, &stat);
 }
 
@@ -328,7 +338,23 @@ Test(wire, figures_of_a_store_come_back)
 	cr_assert(stat->clients == 6 && stat->session_pid == 7 && stat->restores == 8 && stat->checkouts == 9);
 	cr_assert(stat->commits_made == 10 && stat->jobs == 11 && stat->workers_count == 2 && stat->modules_count == 1);
 	cr_assert(stat->workers[0].busy && stat->workers[1].pid == 9 && stat->workers[1].restarts == 13);
-	cr_assert(stat->modules[0].size == 2 && stat->modules[0].private_bytes == 7);
+	cr_assert(stat->workers[0].state == VARVE_WORKER_BUSY && stat->workers[1].busy_seconds == 0.25);
+	cr_assert_str_eq(stat->workers[0].job, "restore");
+	cr_assert_str_eq(stat->workers[1].job, "");
+	cr_assert_eq(stat->workers[0].module.bytes[0], 9);
+	cr_assert(
+	    stat->modules[0].size == 2 && stat->modules[0].private_bytes == 7 && stat->modules[0].undo_bytes == 9);
+	cr_assert(stat->background_count == 1 && stat->background[0].pid == 14 && stat->background[0].restarts == 18);
+	cr_assert_str_eq(stat->background[0].job, "tiers");
+	cr_assert(stat->jobs_waiting == 20 && stat->jobs_running == 21);
+	cr_assert(stat->worker_deaths == 22 && stat->damage_found == 23);
+	cr_assert(
+	    stat->restore_latency.failed == 25 && stat->checkout_latency.p99 == 3 && stat->commit_latency.max == 8);
+	cr_assert_eq(stat->operations_count, 2);
+	cr_assert_str_eq(stat->operations[0].name, "restore");
+	cr_assert(stat->operations[0].done == 41 && stat->operations[0].total == 42 && !stat->operations[0].waiting);
+	cr_assert_str_eq(stat->operations[1].name, "checkout");
+	cr_assert(stat->operations[1].commit.bytes[0] == 6 && stat->operations[1].seconds == 0.5);
 	free(stat);
 }
 
