@@ -102,8 +102,6 @@ static int read_batch(
 	}
 	if (count)
 		reader_run(context->reader, s->requests, count);
-	if (context->beat)
-		context->beat(context->arg);
 	return 0;
 }
 
@@ -198,7 +196,8 @@ static int each_step(struct job_context *context, struct job *job, const struct 
 	int r = 0;
 	for (size_t i = 0; !r && i < steps->count; i++) {
 		const struct step *step = &steps->list[i];
-		if (i == batch.end)
+		r = job_goes_on(context);
+		if (!r && i == batch.end)
 			r = read_batch(context, job, steps, i, &batch);
 		if (!r)
 			r = load_step(context, job, steps, step, &batch, &place);
@@ -270,7 +269,7 @@ int image_build(struct job_context *context, struct job *job, uint32_t target, s
 		r = build(context, job, start, steps, image, false);
 	if (!r)
 		r = map_failed() ? -EIO : image_verify(context, image, entry, &place);
-	if (!r || target == 0)
+	if (!r || target == 0 || r == -ECANCELED)
 		return r;
 	/* All else is only a short cut. Whatever is wrong with it, the chain decides; and tiers are made again. */
 	warm_drop(context, job->module);

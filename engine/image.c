@@ -57,12 +57,10 @@ int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint
 	return 0;
 }
 
-int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size, uint64_t from, uint64_t to)
+int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size)
 {
 	int r = image_begin_lazy(image, -1, size, size);
 	image->mapped = source;
-	image->from = from;
-	image->to = to;
 	return r;
 }
 

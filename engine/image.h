@@ -53,8 +53,8 @@ void image_free(struct image *image);
 /** image_begin_lazy() - from now on it is @size bytes, of which nothing is loaded. */
 int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size);
 
-/** image_begin_mapped() - the same over bytes in memory, which must stay; only [@from, @to) is of interest. */
-int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size, uint64_t from, uint64_t to);
+/** image_begin_mapped() - the same over bytes in memory, which must stay. */
+int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size);
 
 /** image_need() - see to it that these pages are loaded; for an image that is not lazy, nothing. */
 int image_need(struct image *image, uint64_t page, uint64_t pages);

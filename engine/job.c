@@ -74,6 +74,10 @@ static int check(const struct job_context *context, const struct job *job)
 	uint32_t length = catalog_module(context->catalog, job->module)->length;
 	if (job->kind != JOB_COMMIT && job->kind != JOB_VERIFY && job->target >= length)
 		return fail(EINVAL, "a job names entry %u of a chain of %u", job->target, length);
+	if ((job->kind == JOB_HASH_SHARD || job->kind == JOB_WRITE_SHARD) &&
+	    (job->from >= job->to || job->from % DELTA_SECTION || job->to % DELTA_SECTION ||
+	        job->from >= chain_entry(context->catalog, job->module, job->target)->size))
+		return fail(EINVAL, "a job names a shard that there can not be");
 	if (job->kind == JOB_COMMIT && job->basis != CHAIN_NONE && job->basis >= length)
 		return fail(EINVAL, "a job names entry %u of a chain of %u", job->basis, length);
 	return 0;
@@ -101,6 +105,10 @@ static int run(struct job_context *context, struct job *job)
 		return job_verify(context, job);
 	case JOB_TIERS:
 		return job_tiers(context, job);
+	case JOB_HASH_SHARD:
+		return job_hash_shard(context, job);
+	case JOB_WRITE_SHARD:
+		return job_write_shard(context, job);
 	case JOB_SYNC_FILES:
 		return job_sync_files(context, job);
 	default:
@@ -110,7 +118,7 @@ static int run(struct job_context *context, struct job *job)
 
 void job_run(struct job_context *context, struct job *job)
 {
-	job->unchanged = 0;
+	job->unchanged = job->far = 0;
 	job->deltas_applied = 0;
 	job->bytes_read = job->bytes_written = 0;
 	job->files = job->images = job->damaged = 0;

@@ -24,6 +24,8 @@ enum job_kind {
 	JOB_REPAIR, /**< rebuild the last image from base and deltas, as after a crash while publishing */
 	JOB_VERIFY, /**< read and check every file of the module */
 	JOB_TIERS, /**< make a tier, or an undo delta, of a chain whose newest entry is `target` */
+	JOB_HASH_SHARD, /**< a part of a large module's restore to entry `target`: the page hashes of bytes [from, to) */
+	JOB_WRITE_SHARD, /**< then those bytes, into the backing file */
 	JOB_SYNC_FILES, /**< sync the files of entries from `basis` (CHAIN_NONE: 0) to `target` */
 };
 
@@ -40,6 +42,7 @@ struct stamp {
 
 enum {
 	JOB_DRY = 1u << 0, /**< restore: find out what would be written, write nothing */
+	JOB_NEAR = 1u << 3, /**< restore: by difference; where that can not be, `far` is set and nothing done */
 	JOB_PATIENT = 1u << 2, /**< tiers: somebody waits for just this, do not give up for others */
 	JOB_SYNC = 1u << 1, /**< commit, publish: sync what is written; sync files: the whole file system at once */
 };
@@ -56,12 +59,15 @@ struct job {
 	uint32_t undo_to;
 	struct varve_id id; /**< commit: the id to give the module commit, if has_id */
 	uint32_t has_id;
+	uint64_t from; /**< shards: bytes of the image; where delta sections begin */
+	uint64_t to;
 	struct stamp stamp; /**< in: of the backing file, if known. out: what it holds now */
 
 	/* out */
 	int32_t result; /**< 0 or -errno */
 	uint32_t unchanged; /**< commit: the bytes are what they were at `basis`, or at `same_entry` */
 	uint32_t same_entry;
+	uint32_t far; /**< shards, and restore with JOB_NEAR: this way does not lead there, take another */
 	uint32_t deltas_applied;
 	uint64_t bytes_read;
 	uint64_t bytes_written;

@@ -13,6 +13,8 @@ int job_publish(struct job_context *context, struct job *job);
 int job_repair(struct job_context *context, struct job *job);
 int job_verify(struct job_context *context, struct job *job);
 int job_tiers(struct job_context *context, struct job *job);
+int job_hash_shard(struct job_context *context, struct job *job);
+int job_write_shard(struct job_context *context, struct job *job);
 int job_sync_files(struct job_context *context, struct job *job);
 
 #endif

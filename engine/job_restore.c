@@ -103,6 +103,10 @@ static int bring(struct job_context *context, struct job *job, int fd, const str
 		if (r)
 			return r < 0 ? r : 0;
 	}
+	if (job->flags & JOB_NEAR) {
+		job->far = true;
+		return 0;
+	}
 	if (fd >= 0 && fstat(fd, &st) < 0)
 		return fail_sys(errno, "%s", place->name);
 	job->bytes_read = job->bytes_written = job->deltas_applied = 0;
@@ -131,7 +135,7 @@ int job_restore(struct job_context *context, struct job *job)
 	int r = bring(context, job, fd, &place);
 	if (!r)
 		r = fault_at("restore.written");
-	if (!r && !(job->flags & JOB_DRY))
+	if (!r && !(job->flags & JOB_DRY) && !job->far)
 		r = stamp_take(fd, job->target, &job->stamp);
 	if (fd >= 0)
 		close(fd);

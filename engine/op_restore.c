@@ -2,7 +2,8 @@
  * op_restore.c - bring all modules to a commit, or none.
  *
  *   SHRINK    the VM of the session makes the tails of memories that get shorter inaccessible
- *   FORWARD   one JOB_RESTORE a module to where it stood at the commit
+ *   FORWARD   one JOB_RESTORE a module to where it stood at the commit; a large one that can not be brought there by
+ *             difference is split (split.c)
  *   decide    the current commit moves, in the history and on disk
  *   BACK      only if anything failed, or was cancelled: what was touched goes back to where it stood
  *
@@ -15,6 +16,7 @@
 
 #include "cpu.h"
 #include "fault.h"
+#include "split.h"
 
 enum phase { SHRINK, FORWARD, BACK, END };
 
@@ -33,6 +35,8 @@ struct op_restore {
 	struct shrink *shrinks;
 	uint32_t shrinks_count;
 	bool shrunk;
+	struct split *splits; /* large modules that are under way, or done; room for all of them */
+	uint32_t splits_count;
 	uint64_t started_ns;
 	struct varve_report report;
 };
@@ -88,18 +92,60 @@ static enum op_step end(struct op_restore *r)
 	return OP_END;
 }
 
+/* A large module of whose backing file nothing is known. */
+static void split_up(struct op_restore *r, uint32_t module)
+{
+	struct store *store = r->op.store;
+	struct split *split = &r->splits[r->splits_count++];
+	int e = r->dry ? 0 : stamps_clear(&store->stamps, module);
+	r->touched[module] |= !r->dry;
+	if (!e)
+		e = split_begin(split, store, module, r->to[module], r->dry ? JOB_DRY : 0);
+	op_fail(&r->op, e);
+}
+
+/* A job of a module that was split up. */
+static bool next_of_splits(struct op_restore *r, struct job *job)
+{
+	for (uint32_t i = 0; i < r->splits_count; i++) {
+		struct split *split = &r->splits[i];
+		if (split_next(split, r->op.store, job))
+			return true;
+		if (split->state == SPLIT_ALONE) {
+			split->state = SPLIT_DONE;
+			op_fail(&r->op, hand_out(r, job, split->module, split->target));
+			return !r->op.result;
+		}
+	}
+	return false;
+}
+
+/* A job of the next module that has one. */
+static bool next_of_modules(struct op_restore *r, struct job *job)
+{
+	for (; r->at < r->count && !r->op.result; r->at++) {
+		uint32_t m = r->order[r->at];
+		if (r->to[m] == CHAIN_NONE)
+			continue;
+		bool large = split_wanted(r->op.store, m, r->to[m]);
+		if (large && store_stamp(r->op.store, m).entry == CHAIN_NONE) {
+			split_up(r, m);
+			r->at++;
+			return next_of_splits(r, job);
+		}
+		op_fail(&r->op, hand_out(r, job, m, r->to[m]));
+		job->flags |= large ? JOB_NEAR : 0;
+		r->at++;
+		return !r->op.result;
+	}
+	return false;
+}
+
 static enum op_step next_forward(struct op_restore *r, struct job *job)
 {
 	struct op *op = &r->op;
-	while (r->at < r->count && r->to[r->order[r->at]] == CHAIN_NONE)
-		r->at++;
-	if (r->at < r->count && !op->result && !op->cancelled) {
-		op_fail(op, hand_out(r, job, r->order[r->at], r->to[r->order[r->at]]));
-		if (!op->result) {
-			r->at++;
-			return OP_JOB;
-		}
-	}
+	if (!op->result && !op->cancelled && (next_of_splits(r, job) || next_of_modules(r, job)))
+		return OP_JOB;
 	if (op->running)
 		return OP_WAIT;
 	if (op->cancelled)
@@ -149,6 +195,14 @@ static enum op_step next(struct op *op, struct job *job)
 	return next_back(r, job);
 }
 
+static struct split *find_split(const struct op_restore *r, uint32_t module)
+{
+	for (uint32_t i = 0; i < r->splits_count; i++)
+		if (r->splits[i].module == module)
+			return &r->splits[i];
+	return NULL;
+}
+
 static void done(struct op *op, const struct job *job)
 {
 	struct op_restore *r = (struct op_restore *)op;
@@ -164,17 +218,30 @@ static void done(struct op *op, const struct job *job)
 		    op->text + used, sizeof(op->text) - used, "; and bringing a module back failed: %s", job->text);
 		return;
 	}
+	bool ended = true;
+	struct stamp stamp = job->stamp;
+	if (job->kind == JOB_HASH_SHARD || job->kind == JOB_WRITE_SHARD) {
+		struct split *split = find_split(r, job->module);
+		op_fail(op, split_done(split, op->store, job));
+		ended = split->state == SPLIT_DONE;
+		stamp = split->stamp;
+	}
 	op_fail_job(op, job);
-	if (job->result)
+	if (job->result || op->result)
 		return;
-	if (!r->dry && !r->mapped[job->module])
-		stamps_set(&op->store->stamps, job->module, &job->stamp);
+	if (job->far && r->phase == FORWARD && split_wanted(op->store, job->module, r->to[job->module]) &&
+	    !find_split(r, job->module)) {
+		split_up(r, job->module);
+		return;
+	}
+	if (ended && !r->dry && !r->mapped[job->module])
+		stamps_set(&op->store->stamps, job->module, &stamp);
 	if (r->phase == BACK)
 		return;
-	r->report.modules++;
+	r->report.modules += ended;
 	r->report.bytes_read += job->bytes_read;
 	r->report.bytes_written += job->bytes_written;
-	r->report.deltas_applied += job->deltas_applied;
+	r->report.deltas_applied += job->from ? 0 : job->deltas_applied;
 }
 
 static void restore_free(struct op *op)
@@ -186,6 +253,7 @@ static void restore_free(struct op *op)
 	free(r->touched);
 	free(r->mapped);
 	free(r->shrinks);
+	free(r->splits);
 }
 
 static const struct op_kind restore_kind = {"restore", true, false, next, done, restore_free};
@@ -265,7 +333,8 @@ struct op *op_restore(struct store *store, uint32_t commit, unsigned workers, bo
 	r->order = malloc((r->count + 1) * sizeof(*r->order));
 	r->touched = calloc(r->count + 1, sizeof(*r->touched));
 	r->mapped = calloc(r->count + 1, sizeof(*r->mapped));
-	if (!r->to || !r->from || !r->order || !r->touched || !r->mapped) {
+	r->splits = calloc(r->count + 1, sizeof(*r->splits));
+	if (!r->splits || !r->to || !r->from || !r->order || !r->touched || !r->mapped) {
 		fail_sys(ENOMEM, "memory for a restore");
 		op_free(&r->op);
 		return NULL;

@@ -8,9 +8,8 @@
  *   written                          [ b']     [ d ]     [ f']
  *
  * Only pages that a delta touches are in this process's own memory; all others are the whole image's. Their hashes were
- * computed when it was mapped, perhaps long ago, so each is hashed once more when it is compared or written: what gets
- * into a backing file has been hashed in this job, and if a page has changed since, the job starts anew without what
- * is kept.
+ * computed before, perhaps long ago, so each is hashed once more when it is compared or written: what gets into a backing
+ * file has been hashed in this job, and if a page has changed since, the job starts anew without what is kept.
  */
 #include "rebuild.h"
 
@@ -28,98 +27,106 @@ static size_t page_size(uint64_t size, uint64_t page)
 	return size - at < PAGE_BYTES ? (size_t)(size - at) : PAGE_BYTES;
 }
 
-/* Whether @page of the image is just that of the whole image it was made of, from its first byte to its last. */
-static bool is_source(const struct image *image, const struct whole *whole, uint64_t page)
+/* Whether @page of the image is just that of the whole image, from its first byte to its last. */
+static bool is_whole(const struct rebuild *b, uint64_t page)
 {
-	uint64_t end = page * PAGE_BYTES + page_size(image->size, page);
-	return end <= image->source_size && (end % PAGE_BYTES == 0 || end == whole->size) && !image_has(image, page);
+	uint64_t end = page * PAGE_BYTES + page_size(b->image->size, page);
+	return end <= b->image->source_size && (end % PAGE_BYTES == 0 || end == b->whole_size);
 }
 
-/* Page hashes of the image into scratch->tables. Pages that are neither touched nor the whole image's (what lies behind its
- * end) are loaded, but for those that are all zero. */
-static int make_table(struct image *image, const struct whole *whole, const uint64_t *from, uint64_t *table)
+/* Where the bytes of @page are: in the image, in the whole image, or in neither, because they are zeros. */
+static const uint8_t *find_page(const struct rebuild *b, uint64_t page)
 {
-	uint64_t pages = pages_of(image->size);
+	if (image_has(b->image, page))
+		return b->image->data + page * PAGE_BYTES;
+	if (is_whole(b, page) && b->whole)
+		return b->whole + (page * PAGE_BYTES - b->at);
+	return zero_page;
+}
+
+/* Loads a page that the whole image has only in part. */
+static int complete(struct rebuild *b, uint64_t page)
+{
+	bool partly = page * PAGE_BYTES < b->image->source_size && !is_whole(b, page);
+	return partly ? image_need(b->image, page, 1) : 0;
+}
+
+static uint64_t hash_of(const uint8_t *bytes, size_t size)
+{
+	static uint64_t zeros;
+	if (bytes != zero_page || size != PAGE_BYTES)
+		return hash64(bytes, size);
+	if (!zeros)
+		zeros = hash64(zero_page, PAGE_BYTES);
+	return zeros;
+}
+
+int rebuild_hash(struct rebuild *b, const uint64_t *known, uint64_t page, uint64_t end)
+{
 	int r = 0;
-	for (uint64_t page = 0; !r && page < pages; page++) {
-		if (is_source(image, whole, page)) {
-			table[page] = from[page];
-		} else if (!image_has(image, page) && page * PAGE_BYTES >= image->source_size) {
-			hash_window(zero_page, page * PAGE_BYTES, page_size(image->size, page), true, table);
-		} else {
-			r = image_need(image, page, 1);
-			hash_window(image->data + page * PAGE_BYTES, page * PAGE_BYTES, page_size(image->size, page),
-			    false, table);
-		}
+	for (; !r && page < end; page++) {
+		size_t size = page_size(b->image->size, page);
+		r = complete(b, page);
+		const uint8_t *bytes = find_page(b, page);
+		if (known && !image_has(b->image, page) && is_whole(b, page))
+			b->table[page] = known[page];
+		else
+			b->table[page] = hash_of(bytes, size);
 	}
 	return r;
 }
 
-/* Where the bytes of @page are; its hash has been checked. NULL: it has another now than it had. */
-static const uint8_t *page_bytes(
-    const struct image *image, const struct whole *whole, const uint64_t *table, uint64_t page)
+/* Whether the backing file has @want; it has @there bytes of its own there. */
+static bool is_there(const uint8_t *want, size_t size, const uint8_t *now, size_t there)
 {
-	if (image_has(image, page))
-		return image->data + page * PAGE_BYTES;
-	if (!is_source(image, whole, page))
-		return zero_page;
-	const uint8_t *bytes = whole->map.data + page * PAGE_BYTES;
-	return hash64(bytes, page_size(image->size, page)) == table[page] ? bytes : NULL;
-}
-
-/* Whether the backing file has @want there; behind its old end it has zeros. */
-static bool is_there(const struct map *now, const uint8_t *want, uint64_t page, size_t size)
-{
-	uint64_t at = page * PAGE_BYTES;
-	size_t there = now->size <= at ? 0 : now->size - at < size ? (size_t)(now->size - at) : size;
-	return (!there || memcmp(want, now->data + at, there) == 0) &&
+	return (!there || memcmp(want, now, there) == 0) &&
 	       (there == size || memcmp(want + there, zero_page, size - there) == 0);
 }
 
-struct write {
-	struct job *job;
-	int fd;
-	const struct place *place;
-	const struct image *image;
-};
-
-static int write_pages(const struct write *w, uint64_t start, uint64_t end)
+/* Writes pages [start, end), all of which are in the image. */
+static int write_pages(const struct rebuild *b, uint64_t start, uint64_t end)
 {
-	uint64_t at = start * PAGE_BYTES, stop = end * PAGE_BYTES < w->image->size ? end * PAGE_BYTES : w->image->size;
+	uint64_t at = start * PAGE_BYTES, stop = end * PAGE_BYTES < b->image->size ? end * PAGE_BYTES : b->image->size;
 	if (start == end)
 		return 0;
-	w->job->bytes_written += stop - at;
-	if (w->job->flags & JOB_DRY)
+	b->job->bytes_written += stop - at;
+	if (b->job->flags & JOB_DRY)
 		return 0;
-	return file_write_at(w->fd, w->image->data + at, (size_t)(stop - at), at, w->place->dir, w->place->name);
+	return file_write_at(b->fd, b->image->data + at, (size_t)(stop - at), at, b->place->dir, b->place->name);
 }
 
-/* Writes what differs from @now in stretches of adjacent pages. Returns 1, or 0 where a page's hash was not right. */
-static int write_changed(
-    const struct write *w, struct image *image, const struct whole *whole, const uint64_t *table, const struct map *now)
+int rebuild_write(struct rebuild *b, const uint8_t *now, uint64_t there, uint64_t page, uint64_t end)
 {
-	uint64_t pages = pages_of(image->size), start = 0;
+	uint64_t start = page, first = page * PAGE_BYTES;
 	int r = 0;
-	for (uint64_t page = 0; !r && page < pages; page++) {
-		const uint8_t *want = page_bytes(image, whole, table, page);
-		if (!want)
+	for (; page < end; page++) {
+		r = complete(b, page);
+		if (r)
+			return r;
+		const uint8_t *want = find_page(b, page);
+		size_t size = page_size(b->image->size, page);
+		uint64_t offset = page * PAGE_BYTES - first;
+		size_t has = !now || there <= offset ? 0 : there - offset < size ? (size_t)(there - offset) : size;
+		bool own = image_has(b->image, page);
+		if (!(own && b->proven) && hash_of(want, size) != b->table[page])
 			return 0;
-		if (is_there(now, want, page, page_size(image->size, page))) {
-			r = write_pages(w, start, page);
+		if (is_there(want, size, now + offset, has)) {
+			r = write_pages(b, start, page);
+			if (r)
+				return r;
 			start = page + 1;
-		} else if (want == zero_page) {
-			r = image_need(image, page, 1);
-		} else if (!image_has(image, page)) {
-			memcpy(image->data + page * PAGE_BYTES, want, page_size(image->size, page));
-			image_mark(image, page);
+		} else if (!own) {
+			memcpy(b->image->data + page * PAGE_BYTES, want, size);
+			image_mark(b->image, page);
 		}
 	}
-	if (!r)
-		r = write_pages(w, start, pages);
+	r = write_pages(b, start, end);
 	return r ? r : 1;
 }
 
-/* The image, as far as the steps touch it, in scratch->image; what it was made of in *@whole. Returns 1, 0 or -ENOMEM. */
+/* ---- a whole file at once --------------------------------------------------------------------------------------- */
+
+/* The image, as far as the steps touch it; what it was made of in *@whole. Returns 1, 0 or -errno. */
 static int build(struct job_context *context, struct job *job, struct warm_module *kept, struct whole **whole)
 {
 	struct job_scratch *s = context->scratch;
@@ -130,10 +137,28 @@ static int build(struct job_context *context, struct job *job, struct warm_modul
 	*whole = start ? &kept->last : &kept->base;
 	if (start ? warm_last(context, kept, job->module) : warm_base(context, kept, job->module))
 		return 0;
-	if (image_begin_mapped(&s->image, (*whole)->map.data, (*whole)->size, 0, DELTA_END))
-		return -ENOMEM;
+	r = image_begin_mapped(&s->image, (*whole)->map.data, (*whole)->size);
+	if (r)
+		return r;
 	job->bytes_read += (*whole)->size;
-	return !steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
+	r = steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
+	return r == -ECANCELED ? r : !r;
+}
+
+/* The page hashes, and whether they are those of the image that it should be. */
+static int verify(struct job_context *context, struct rebuild *b, struct whole *whole, const struct chain_entry *to)
+{
+	const uint64_t *known = warm_table(whole);
+	struct image_hash hash;
+	b->table = image_table(context, b->image->size);
+	if (!known || !b->table)
+		return -ENOMEM;
+	int r = rebuild_hash(b, known, 0, pages_of(b->image->size));
+	if (r)
+		return r;
+	b->proven = true;
+	hash_table(b->table, b->image->size, &hash);
+	return b->image->size == to->size && hash_equal(&hash, &to->hash) && !map_failed();
 }
 
 int restore_rebuild(struct job_context *context, struct job *job, int fd, const struct place *place, uint64_t old_size)
@@ -141,28 +166,28 @@ int restore_rebuild(struct job_context *context, struct job *job, int fd, const 
 	struct job_scratch *s = context->scratch;
 	const struct chain_entry *to = chain_entry(context->catalog, job->module, job->target);
 	struct warm_module *kept = warm_module(context, job->module);
-	struct write w = {job, fd, place, &s->image};
 	struct whole *whole = NULL;
-	struct image_hash hash;
 	int r = kept ? build(context, job, kept, &whole) : -ENOMEM;
 	if (r <= 0)
 		return r;
-	const uint64_t *from = warm_table(whole);
-	uint64_t *table = image_table(context, to->size);
-	if (!from || !table)
-		return -ENOMEM;
-	r = make_table(&s->image, whole, from, table);
-	if (r)
+	struct rebuild b = {.job = job,
+	    .image = &s->image,
+	    .whole_size = whole->size,
+	    .whole = whole->map.data,
+	    .fd = fd,
+	    .place = place};
+	r = verify(context, &b, whole, to);
+	if (r <= 0)
 		return r;
-	hash_table(table, s->image.size, &hash);
-	if (s->image.size != to->size || !hash_equal(&hash, &to->hash) || map_failed())
-		return 0;
 	r = fault_at("restore.built");
+	uint64_t there = old_size < to->size ? old_size : to->size;
 	if (!r && fd >= 0)
-		r = warm_backing(kept, fd, old_size < to->size ? old_size : to->size);
+		r = warm_backing(kept, fd, there);
 	if (!r && fd >= 0 && old_size != to->size && !(job->flags & JOB_DRY))
 		r = file_resize(fd, to->size, place->dir, place->name);
 	if (!r)
-		r = write_changed(&w, &s->image, whole, table, &kept->backing);
+		r = job_goes_on(context);
+	if (!r)
+		r = rebuild_write(&b, fd >= 0 ? kept->backing.data : NULL, there, 0, pages_of(to->size));
 	return map_failed() ? 0 : r;
 }

@@ -130,7 +130,7 @@ static int sweep_one(void *arg, const char *name)
 	bool deployed = strcmp(dot, ".new") == 0;
 	if (deployed && !known)
 		file_unlink(&store->base, text);
-	if (deployed || !known || strcmp(dot, ".repair") == 0)
+	if (deployed || !known || strcmp(dot, ".repair") == 0 || strcmp(dot, ".table") == 0)
 		file_unlink(&store->priv, name);
 	return 0;
 }
