@@ -17,9 +17,9 @@
 #include "image.h"
 #include "names.h"
 
-/** Images up to this size, and chains up to this length, are worth no hand-over. */
+/** Images up to this size, with at most so many deltas to them that are not merged, are worth no hand-over. */
 #define HERE_BYTES (1u << 20)
-#define HERE_DELTAS 8
+#define HERE_DELTAS 64
 /** Where all CPUs are busy, background work may get none for long: nobody waits for it. */
 #define BACKGROUND_PATIENCE 20u
 
@@ -98,7 +98,9 @@ static bool is_small(const struct dispatch *d, const struct op *op, const struct
 	switch (job->kind) {
 	case JOB_RESTORE:
 		return job->stamp.entry == job->target ||
-		       (size <= HERE_BYTES && (job->target == module->length - 1 || job->target <= HERE_DELTAS));
+		       (size <= HERE_BYTES &&
+		           chain_entry(&d->store->catalog, job->module, job->target)->size <= HERE_BYTES &&
+		           job->target <= store_work(d->store, job->module).tiers_to + HERE_DELTAS);
 	case JOB_COMMIT:
 		return module->length && size <= HERE_BYTES;
 	case JOB_PUBLISH:
