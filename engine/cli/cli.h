@@ -33,6 +33,10 @@ struct cli {
 	const struct command *command;
 	bool json;
 	bool dry_run;
+	bool cold;
+	unsigned seconds; /**< 0: not given */
+	unsigned rounds; /**< 0: as many as there is time for */
+	const char *scratch; /**< NULL: not given */
 	unsigned workers; /**< 0: not given */
 	uint64_t limit; /**< entries of the log; 0: all */
 	const char *label; /**< NULL: none */
@@ -66,11 +70,16 @@ extern const struct command command_checkout;
 extern const struct command command_verify;
 extern const struct command command_status;
 extern const struct command command_workers;
+extern const struct command command_tune;
 extern const struct command command_serve;
 
 /* ---- options.c: arguments --------------------------------------------------------------------------------------- */
 
 enum option_key {
+	OPTION_COLD = 0x200, /* of `varve tune', like the next three */
+	OPTION_ROUNDS,
+	OPTION_SECONDS,
+	OPTION_SCRATCH,
 	OPTION_JSON = 'j',
 	OPTION_DRY_RUN = 'n',
 	OPTION_LABEL = 'l',

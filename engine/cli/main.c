@@ -11,7 +11,8 @@
 #include "cli.h"
 
 static const struct command *const commands[] = {&command_import, &command_commit, &command_log, &command_show,
-    &command_restore, &command_checkout, &command_verify, &command_status, &command_workers, &command_serve};
+    &command_restore, &command_checkout, &command_verify, &command_status, &command_workers, &command_tune,
+    &command_serve};
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

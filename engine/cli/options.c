@@ -11,6 +11,8 @@
 #define LABEL_MAX 4096
 #define WORKERS_MAX 1024
 #define IDLE_MAX 31536000
+#define SECONDS_MAX 86400
+#define ROUNDS_MAX 1000
 
 bool number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *number)
 {
@@ -92,6 +94,22 @@ static void workers_option(struct cli *cli, const char *arg, struct argp_state *
 	cli->workers = (unsigned)number;
 }
 
+static void tune_option(struct cli *cli, int key, const char *arg, struct argp_state *state)
+{
+	uint64_t number = 0;
+
+	if (key == OPTION_COLD)
+		cli->cold = true;
+	else if (key == OPTION_SCRATCH)
+		cli->scratch = arg;
+	else if (key == OPTION_ROUNDS && !number_parse(arg, 1, ROUNDS_MAX, &number))
+		argp_error(state, "`%s' is not a number of rounds: it goes from 1 to %d", arg, ROUNDS_MAX);
+	else if (key == OPTION_SECONDS && !number_parse(arg, 1, SECONDS_MAX, &number))
+		argp_error(state, "`%s' is not a time to measure: it goes from 1 to %d seconds", arg, SECONDS_MAX);
+	else
+		*(key == OPTION_ROUNDS ? &cli->rounds : &cli->seconds) = (unsigned)number;
+}
+
 static void label_option(struct cli *cli, const char *arg, struct argp_state *state)
 {
 	json_t *text = json_string(arg); /* refuses what is not UTF-8 */
@@ -139,6 +157,12 @@ static error_t command_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPTION_DRY_RUN:
 		cli->dry_run = true;
+		return 0;
+	case OPTION_COLD:
+	case OPTION_ROUNDS:
+	case OPTION_SECONDS:
+	case OPTION_SCRATCH:
+		tune_option(cli, key, arg, state);
 		return 0;
 	case OPTION_LABEL:
 		label_option(cli, arg, state);

@@ -1,0 +1,177 @@
+/*
+ * tune_advice.c - which number of workers to use, which reading method, and why.
+ *
+ * Two trials are compared round by round, since both restored the same commits then and met the same machine: what counts
+ * is the median of the ratios of their times. The smallest number of workers that is no more than TUNE_TOLERANCE slower
+ * than the fastest one is the one to use: further workers cost memory, and CPUs that the VM may want. io_uring or pread
+ * is worth setting only if the other is slower by more than that.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tune.h"
+
+const char *io_name(enum varve_io io)
+{
+	return io == VARVE_IO_URING ? "io_uring" : "pread";
+}
+
+const char *io_option(enum varve_io io)
+{
+	return io == VARVE_IO_URING ? "uring" : "pread";
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Of sorted values; between two of them where none is at that share. */
+static double quantile(const double *sorted, size_t count, double share)
+{
+	double at = share * (double)(count - 1);
+	size_t index = (size_t)at;
+
+	if (index + 1 >= count)
+		return sorted[count - 1];
+	return sorted[index] + (at - (double)index) * (sorted[index + 1] - sorted[index]);
+}
+
+void trial_sum_up(struct trial *trial, size_t rounds)
+{
+	double *sorted = memory_take(rounds, sizeof(*sorted));
+
+	memcpy(sorted, trial->seconds, rounds * sizeof(*sorted));
+	qsort(sorted, rounds, sizeof(*sorted), by_value);
+	trial->low = quantile(sorted, rounds, 0.25);
+	trial->median = quantile(sorted, rounds, 0.5);
+	trial->high = quantile(sorted, rounds, 0.75);
+	free(sorted);
+}
+
+/* How many times as long as @b the trial @a takes. */
+static double slower(const struct tune *tune, const struct trial *a, const struct trial *b)
+{
+	double *ratios = memory_take(tune->rounds, sizeof(*ratios)), median;
+
+	for (size_t i = 0; i < tune->rounds; i++)
+		ratios[i] = a->seconds[i] / b->seconds[i];
+	qsort(ratios, tune->rounds, sizeof(*ratios), by_value);
+	median = quantile(ratios, tune->rounds, 0.5);
+	free(ratios);
+	return median;
+}
+
+static const struct trial *fastest(const struct tune *tune, enum varve_io io)
+{
+	const struct trial *found = NULL;
+
+	for (size_t i = 0; i < tune->trials_count; i++) {
+		const struct trial *trial = &tune->trials[i];
+
+		if (trial->io == io && (!found || trial->median < found->median))
+			found = trial;
+	}
+	return found;
+}
+
+/* Trials are in order of their number of workers. */
+static const struct trial *fewest(const struct tune *tune, const struct trial *best)
+{
+	for (size_t i = 0; i < tune->trials_count; i++) {
+		const struct trial *trial = &tune->trials[i];
+
+		if (trial->io == best->io && slower(tune, trial, best) <= 1 + TUNE_TOLERANCE)
+			return trial;
+	}
+	return best;
+}
+
+/* What runs where nothing is set: io_uring if it works. */
+static const struct trial *by_default(const struct tune *tune)
+{
+	enum varve_io io = tune->trials[0].io;
+
+	for (size_t i = 0; i < tune->trials_count; i++) {
+		if (tune->trials[i].io == io && tune->trials[i].workers == tune->usual)
+			return &tune->trials[i];
+	}
+	return NULL;
+}
+
+/* ---- why -------------------------------------------------------------------------------------------------------- */
+
+static bool handed_over(const struct tune *tune)
+{
+	for (size_t i = 0; i < tune->trials_count; i++) {
+		if (tune->trials[i].handed)
+			return true;
+	}
+	return false;
+}
+
+static unsigned most_tried(const struct tune *tune)
+{
+	return tune->trials[tune->trials_count - 1].workers;
+}
+
+static int why_workers(const struct advice *advice, const struct tune *tune, char *text, size_t size)
+{
+	const struct trial *use = advice->use, *best = advice->best;
+	const struct trial *one = &tune->trials[use->io == tune->trials[0].io ? 0 : tune->trials_count / 2];
+	double saved = 100 * (1 - 1 / slower(tune, use, best));
+	unsigned most = most_tried(tune);
+
+	if (!handed_over(tune))
+		return snprintf(text, size, "The restores are so small that the coordinator did all by itself.");
+	if (most == 1)
+		return snprintf(text, size, "No other number of workers was tried.");
+	if (use->workers < best->workers && saved >= 1)
+		return snprintf(text, size,
+		    "More are not worth it: the fastest, %u, save %.0f %% of the time, and each worker takes memory.",
+		    best->workers, saved);
+	if (use->workers == 1)
+		return snprintf(text, size, "More workers were not faster.");
+	return snprintf(text, size, "One alone takes %.1f times as long%s.", slower(tune, one, use),
+	    use->workers < most ? ", and more were not faster"
+	                        : ", and no more were tried: see whether --max finds better");
+}
+
+static void why_io(
+    const struct tune *tune, const struct trial *uring, const struct trial *pread, char *text, size_t size)
+{
+	double ratio;
+
+	if (!uring || !pread) {
+		snprintf(text, size, *tune->io_reason ? " io_uring can not be used: %s." : "", tune->io_reason);
+		return;
+	}
+	ratio = slower(tune, pread, uring);
+	if (ratio > 1 + TUNE_TOLERANCE || 1 / ratio > 1 + TUNE_TOLERANCE)
+		snprintf(text, size, " Reading by %s takes %.0f %% longer.", ratio > 1 ? "pread" : "io_uring",
+		    100 * ((ratio > 1 ? ratio : 1 / ratio) - 1));
+	else
+		snprintf(
+		    text, size, " The reading method makes no difference of more than %.0f %%.", 100 * TUNE_TOLERANCE);
+}
+
+void advice_find(struct advice *advice, const struct tune *tune)
+{
+	const struct trial *uring = fastest(tune, VARVE_IO_URING), *pread = fastest(tune, VARVE_IO_PREAD);
+	int length;
+
+	*advice = (struct advice) {.best = uring ? uring : pread, .usual = by_default(tune)};
+	if (uring && pread && slower(tune, uring, pread) > 1 + TUNE_TOLERANCE)
+		advice->best = pread;
+	advice->use = fewest(tune, advice->best);
+	advice->set_workers = advice->use->workers != tune->usual;
+	advice->set_io = advice->use->io != tune->trials[0].io;
+	if (advice->usual)
+		advice->gain = 1 - slower(tune, advice->use, advice->usual);
+	length = why_workers(advice, tune, advice->why, sizeof(advice->why));
+	if (length > 0 && (size_t)length < sizeof(advice->why))
+		why_io(tune, uring, pread, advice->why + length, sizeof(advice->why) - (size_t)length);
+}
