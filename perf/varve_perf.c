@@ -87,7 +87,7 @@ static const struct argp_option options[] = {
         "Only these groups or cases, separated by commas; groups: chain, image, modules, workers, position, pattern, "
         "recordings, rivals, figures (what the targets need)",
         0},
-    {"list", KEY_LIST, NULL, 0, "Say which cases there are, and measure nothing", 0},
+    {"list", KEY_LIST, NULL, 0, "Say which cases there are, those too that --only has to name; measure nothing", 0},
     {"quick", 'q', NULL, 0, "Some minutes: fewer and smaller histories, less time for each", 0},
     {"runs", 'n', "N", 0, "Rounds per case (default 15)", 0},
     {"budget", KEY_BUDGET, "SECONDS", 0, "No new round of a case after so long, at least 3 (default 8, quick 1)", 0},

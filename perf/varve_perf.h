@@ -186,6 +186,9 @@ int store_disk(const struct store *store, struct perf_case *c);
 /** store_worker_peak() - the largest VmHWM of its workers, bytes; 0: not to be found out. */
 uint64_t store_worker_peak(const struct store *store);
 
+/** store_clean() - write its backing files out. */
+int store_clean(const struct store *store, const struct state *state);
+
 /** store_dirty_pages() - pages of its backing files that wait to be written to the device, as the kernel counts them;
  * -1 where it does not (before Linux 6.5; tmpfs). */
 int64_t store_dirty_pages(const struct store *store, const struct state *state);
@@ -384,6 +387,7 @@ struct spec {
 	unsigned with;
 	size_t often; /**< times the rounds asked for: of short turns, from and to many commits */
 	bool figure; /**< a target is judged by it */
+	bool by_name_only; /**< takes long: done if --only has its name */
 	double making; /**< seconds that making it takes about, for the time left */
 };
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "varve_perf.h"
@@ -47,9 +48,15 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
+/* A coordinator that is just ending may still make a file. */
 void perf_remove(const char *path)
 {
-	nftw(path, remove_one, 16, FTW_PHYS | FTW_DEPTH);
+	struct timespec pause = {.tv_nsec = 20000000};
+	for (int tries = 0; tries < 50; tries++) {
+		if (nftw(path, remove_one, 16, FTW_PHYS | FTW_DEPTH) == 0 || access(path, F_OK) < 0)
+			return;
+		nanosleep(&pause, NULL);
+	}
 }
 
 static uint64_t summed;
@@ -120,6 +127,21 @@ int store_scribble(const struct store *store, const struct state *state)
 			return -1;
 	}
 	return 0;
+}
+
+int store_clean(const struct store *store, const struct state *state)
+{
+	char path[PATH_MAX];
+	int r = 0;
+	for (size_t i = 0; i < state->count && !r; i++) {
+		backing_path(path, store, &state->images[i].id);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || fdatasync(fd) < 0)
+			r = errno == ENOENT ? 0 : perf_fail("%s: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+	}
+	return r;
 }
 
 static int drop_file(const char *path, const struct stat *st, int type, struct FTW *where)

@@ -185,6 +185,8 @@ void figures_judge(struct report *report)
 	against_copy(report, "64 modules, 200 commits, any commit, no stamp, 2 workers", 1.25, many, SCHEME_RESTORE, 2);
 	against_shorter(
 	    report, "one module, 10,000 commits against 200", 1.3, report_find(report, "chain-10000", false), one);
+	against_shorter(report, "8 modules, 10,000 commits against 200", 1.3,
+	    report_find(report, "modules-8-chain-10000", false), report_find(report, "modules-8", false));
 	against_shorter(report, "64 modules, 10,000 commits against 200", 1.3,
 	    report_find(report, "modules-64-chain-10000", false), many);
 	judge_sqlite(report, sqlite);

@@ -6,12 +6,9 @@
  * commit, and start from the same other one. The naive walk, and the programs of others, are slow and steady: they take
  * part in a few rounds only.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "varve_perf.h"
 
@@ -113,15 +110,6 @@ int restore_to(const struct store *store, const struct varve_id *commit, unsigne
 	return 0;
 }
 
-static int sync_store(const struct store *store)
-{
-	int fd = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = fd < 0 || syncfs(fd) < 0 ? perf_fail("%s: %s", store->path, strerror(errno)) : 0;
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
 static int cool(struct bench *bench)
 {
 	return bench->c.cold ? store_drop_cache(bench->store) : 0;
@@ -143,7 +131,7 @@ static int count_dirty(struct bench *bench, const char *scheme, unsigned workers
 static int timed_restore(struct bench *bench, const char *scheme, unsigned workers, const struct state *to)
 {
 	struct varve_report report;
-	if (bench->counting && sync_store(bench->store) < 0)
+	if (bench->counting && store_clean(bench->store, to) < 0)
 		return -1;
 	double start = perf_now();
 	if (restore_to(bench->store, &to->commit, workers, &report) < 0)
@@ -323,7 +311,7 @@ static void prepare_walk(struct bench *bench)
 	double seconds = (double)newest->bytes * (double)bench->store->commits / WALK_RATE;
 	if (!(bench->spec->with & WITH_WALK) || bench->store->chain)
 		return;
-	if (seconds > bench->settings->budget)
+	if (seconds > bench->settings->budget + WALK_SECONDS_MAX)
 		case_leave_out(&bench->c, "the naive walk, which would take about %.0f seconds each time", seconds);
 	else
 		store_chains(bench->store);
