@@ -78,7 +78,7 @@ int pool_open(const struct pool_setup *setup, const struct pool_events *events, 
 	pool->inner = -1;
 	pool->hang_ns = hang_limit(setup) * (setup->patience ? setup->patience : 1);
 	pool->oldest = UINT64_MAX;
-	pool->ticked_ns = pool->window_ns = pool->idle_since_ns = clock_now();
+	pool->ticked_ns = pool->refilled_ns = pool->window_ns = pool->idle_since_ns = clock_now();
 	for (unsigned i = 0; i < RING_WORKERS; i++)
 		pool->places[i].control = pool->places[i].pidfd = -1;
 	for (unsigned i = 0; i < RING_SLOTS; i++)

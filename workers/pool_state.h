@@ -50,8 +50,9 @@ struct pool {
 	unsigned alive; /**< places with a process */
 	unsigned serving;
 	unsigned in_flight;
-	unsigned allowance; /**< starts of workers that may still be made before the next tick */
+	unsigned allowance; /**< starts of workers that may still be made now */
 	uint64_t refill; /**< of the allowance: billionths of a start */
+	uint64_t refilled_ns;
 	bool purging; /**< the ring was scribbled on: no worker is started until all are dead */
 	bool closing;
 	uint64_t jobs;

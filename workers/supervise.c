@@ -205,6 +205,9 @@ static void place_bury(struct pool *pool, uint32_t index, int status)
 		    served ? "" : " before it could start", served || !pool->start_problem[0] ? "" : ": ",
 		    served ? "" : pool->start_problem);
 	}
+	/* Rations are for those that die. Who went because there was nothing to do may come again at once. */
+	if (index >= pool->target && retired)
+		pool->allowance++;
 	while ((what = ring_lost(&pool->ring, index, &was, &now)) != 0)
 		settle(pool, what, was, now, cause);
 	if (pool->purging && pool->alive == 0)
@@ -270,6 +273,22 @@ void supervise_target(struct pool *pool, unsigned target)
 	pool->target = target;
 }
 
+/** refill_allowance() - as many starts a second as there can be workers. */
+static void refill_allowance(struct pool *pool)
+{
+	unsigned most = 2 * pool->size + 8;
+	uint64_t now = clock_now();
+	uint64_t passed = now - pool->refilled_ns;
+
+	/* A pool without work is not ticked: what an hour is worth must not overflow. */
+	pool->refilled_ns = now;
+	pool->refill += (pool->size + 1) * (passed < TICK_WORTH_NS ? passed : TICK_WORTH_NS);
+	pool->allowance += (unsigned)(pool->refill / 1000000000u);
+	pool->refill %= 1000000000u;
+	if (pool->allowance > most)
+		pool->allowance = most;
+}
+
 /** fill_places() - start what is missing up to @target. @ration: only as many as may be started now. */
 static int fill_places(struct pool *pool, unsigned target, bool ration)
 {
@@ -290,6 +309,7 @@ int supervise_grow(struct pool *pool, unsigned target)
 {
 	unsigned before = pool->target;
 
+	refill_allowance(pool);
 	supervise_target(pool, target);
 	int err = fill_places(pool, target, true);
 	if (err < 0) {
@@ -389,18 +409,6 @@ static void kill_hung(struct pool *pool, uint64_t worth)
 	}
 }
 
-/** refill_allowance() - as many starts a second as there are workers. */
-static void refill_allowance(struct pool *pool, uint64_t worth)
-{
-	unsigned most = 2 * pool->size + 8;
-
-	pool->refill += (pool->size + 1) * worth;
-	pool->allowance += (unsigned)(pool->refill / 1000000000u);
-	pool->refill %= 1000000000u;
-	if (pool->allowance > most)
-		pool->allowance = most;
-}
-
 static uint64_t idle_ns(const struct pool *pool)
 {
 	return (uint64_t)pool->setup.idle_ms * 1000000u;
@@ -446,7 +454,7 @@ void pool_tick(struct pool *pool)
 	uint64_t worth = passed < TICK_WORTH_NS ? passed : TICK_WORTH_NS;
 
 	pool->ticked_ns = now;
-	refill_allowance(pool, worth);
+	refill_allowance(pool);
 	if (!pool->purging && ring_scribbled(&pool->ring))
 		purge(pool);
 	for (uint32_t i = 0; i < RING_WORKERS; i++)

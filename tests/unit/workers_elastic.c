@@ -82,6 +82,34 @@ Test(elastic, workers_that_nobody_needs_end_down_to_the_minimum)
 	wait_for_ends(16);
 }
 
+/* Starts are rationed, so that a worker that can not live is no fork bomb; one that comes and goes as it should is none. */
+Test(elastic, workers_may_come_and_go_as_often_as_the_work_does)
+{
+	setup.idle_ms = 1;
+	open_elastic(2);
+	for (uint32_t i = 0; i < 60; i++) {
+		post(i, ANSWER);
+		wait_for_ends(i + 1);
+		cr_assert_eq(results[i], 0, "%s", last_text);
+		wait_until_running(0);
+	}
+}
+
+/* Nobody ticks a pool without work. */
+Test(elastic, a_pool_whose_workers_died_too_often_comes_back_without_a_tick)
+{
+	struct job job = {.kind = JOB_RESTORE, .target = ANSWER};
+	open_elastic(1);
+	pool->allowance = 0;
+	pool->refill = 0;
+	pool->refilled_ns = clock_now();
+	cr_assert_eq(pool_post(pool, &job, NULL, -1), -EAGAIN);
+	pool->refilled_ns -= 1000000000u;
+	post(1, ANSWER);
+	wait_for_ends(1);
+	cr_assert_eq(results[1], 0);
+}
+
 Test(elastic, an_idle_time_out_of_zero_lets_them_stay)
 {
 	open_elastic(3);

@@ -153,7 +153,7 @@ Test(process, jobs_end_with_the_reason_if_no_worker_can_start)
 
 	/* What was in the way is gone: the next tick that may start workers does. */
 	pool->setup.method = READ_PREAD;
-	pool->ticked_ns -= 10000000000ull;
+	pool->refilled_ns -= 10000000000ull;
 	pool_tick(pool);
 	post(3, ANSWER);
 	wait_for_ends(3);
