@@ -12,7 +12,7 @@
 #define WORKERS_MAX 1024
 #define IDLE_MAX 31536000
 #define SECONDS_MAX 86400
-#define ROUNDS_MAX 1000
+#define ROUNDS_MAX 20000
 
 bool number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *number)
 {

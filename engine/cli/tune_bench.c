@@ -19,7 +19,7 @@
 #include "tune.h"
 
 #define ROUNDS_WANTED 9
-#define ROUNDS_MAX 1000
+#define ROUNDS_MAX 20000 /* what --rounds takes, too */
 #define RESTORES_MAX 16
 #define PACE 6
 #define WARM_SECONDS 0.005
