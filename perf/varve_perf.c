@@ -90,7 +90,7 @@ static const struct argp_option options[] = {
     {"list", KEY_LIST, NULL, 0, "Say which cases there are, those too that --only has to name; measure nothing", 0},
     {"quick", 'q', NULL, 0, "Some minutes: fewer and smaller histories, less time for each", 0},
     {"runs", 'n', "N", 0, "Rounds per case (default 15)", 0},
-    {"budget", KEY_BUDGET, "SECONDS", 0, "No new round of a case after so long, at least 3 (default 8, quick 1)", 0},
+    {"budget", KEY_BUDGET, "SECONDS", 0, "No new round of a case after so long, at least 3 (default 12, quick 1)", 0},
     {"commits", KEY_COMMITS, "N", 0, "Length of generated histories where it is not the question (default 200)", 0},
     {"workers", 'w', "N", 0, "The most workers to try (default twice the CPUs)", 0},
     {"seed", 's', "N", 0, "Seed of generated histories (default 1)", 0},
@@ -300,7 +300,7 @@ int main(int argc, char **argv)
 	if (argp_parse(&argp, argc, argv, 0, NULL, &settings) != 0)
 		return 2;
 	if (settings.budget < 0)
-		settings.budget = settings.quick ? 1 : 8;
+		settings.budget = settings.quick ? 1 : 12;
 	int r = plan_make(&plan, &settings);
 	if (!r && settings.list)
 		list_all(&settings, &plan);

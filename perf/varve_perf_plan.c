@@ -126,7 +126,7 @@ static int plan_image(struct plan *plan, const struct settings *settings)
 		if (size > 16 * MIB)
 			spec.keep = (struct keep) {.sample = 2, .newest = 10};
 		if (size > 256 * MIB) {
-			spec.keep = (struct keep) {.sample = 2, .newest = 2};
+			spec.keep = (struct keep) {.sample = 1, .newest = 1};
 			spec.with &= ~(unsigned)WITH_STEPS;
 		}
 		spec.making = (double)size / 1e9 * 20;
