@@ -305,7 +305,7 @@ static int make_undo(struct job_context *context, struct job *job, uint32_t inde
 	const struct chain_entry *after = chain_entry(context->catalog, job->module, index);
 	struct place place;
 	int fd;
-	if (before->size != after->size)
+	if (before->size > after->size)
 		return 0; /* such a step is taken the long way */
 	int r = begin_at(context, job, index - 1, &fd);
 	if (!r)

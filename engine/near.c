@@ -1,12 +1,15 @@
 /*
  * near.c - restore by difference.
  *
- * The backing file holds entry s; it shall hold entry t, of the same size. Three ways to what the pages in question are:
+ * The backing file holds entry s; it shall hold entry t. Three ways to what the pages in question are:
  *
  *   t > s   the deltas (and tiers) from s to t, applied to the backing file's own pages
  *   t < s   undo deltas, the same the other way, where they are kept for all entries from s down to t + 1
  *   t < s   else: the lists of changed pages in the deltas from t to s say which pages; these, and those that the way
- *           to them needs, are rebuilt from the base
+ *           to them needs, are rebuilt from a whole image
+ *
+ * From one to the other the image may have grown, but not shrunk and grown again: then pages would have become zero
+ * that no delta names.
  *
  * Only pages that a delta names are loaded, hashed and written. The hash of the whole image is made of the hashes of all
  * pages: those of s are kept (pages.h), those of the pages that changed are put in their places, and if the result is
@@ -68,20 +71,12 @@ static int back_by_undo(struct job_context *context, struct job *job, int fd, ui
 	struct job_scratch *s = context->scratch;
 	if (job->stamp.entry - job->target > UNDO_KEEP)
 		return 0;
-	int r = image_begin_lazy(&s->image, fd, size, size);
-	for (uint32_t i = job->stamp.entry; !r && i > job->target; i--) {
-		r = undo_load(context, job->module, i);
-		if (r)
-			return 0;
-		r = image_need_runs(&s->image, &s->delta.runs);
-		if (!r)
-			r = mark_runs(bits, context);
-		if (!r)
-			r = delta_apply(s->decoder, &s->delta, s->image.data, 0, DELTA_END);
-		job->bytes_read += s->file.size;
-		job->deltas_applied++;
-	}
-	return r ? r : 1;
+	int r = plan_back(context, job->module, job->stamp.entry, job->target, s->steps);
+	if (!r)
+		r = image_begin_lazy(&s->image, fd, size, size);
+	if (!r)
+		r = steps_run(context, job, s->steps, &s->image, false, mark_runs, bits);
+	return r ? 0 : 1;
 }
 
 static int need_marked(struct image *image, const uint64_t *bits)
@@ -96,8 +91,10 @@ static int need_marked(struct image *image, const uint64_t *bits)
 static int back_by_rebuilding(struct job_context *context, struct job *job, uint64_t size, uint64_t *bits)
 {
 	struct job_scratch *s = context->scratch;
-	const struct chain_entry *base = chain_entry(context->catalog, job->module, 0);
-	struct place place;
+	struct warm_module *kept = warm_module(context, job->module);
+	uint32_t start;
+	if (!kept)
+		return -ENOMEM;
 	memset(bits, 0, ((size_t)pages_of(size) / 64 + 1) * sizeof(*bits));
 	int r = plan_forward(context, job->module, job->target, job->stamp.entry, true, s->steps);
 	if (!r && s->steps->bytes > size / 2)
@@ -105,20 +102,16 @@ static int back_by_rebuilding(struct job_context *context, struct job *job, uint
 	if (!r)
 		r = steps_pages(context, job, s->steps, mark_runs, bits);
 	if (!r)
-		r = plan_forward(context, job->module, 0, job->target, true, s->steps);
-	if (r)
-		return r;
-	place_base(context, job->module, &place);
-	int fd = file_open(place.dir, place.name, O_RDONLY);
-	if (fd < 0)
-		return fd;
-	r = image_begin_lazy(&s->image, fd, base->size, base->size);
+		r = plan_rebuild(context, job->module, job->target, s->steps, &start);
+	if (!r)
+		r = start ? warm_last(context, kept, job->module) : warm_base(context, kept, job->module);
+	struct whole *whole = start ? &kept->last : &kept->base;
+	if (!r)
+		r = image_begin_mapped(&s->image, whole->map.data, whole->size);
 	if (!r)
 		r = steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
 	if (!r)
 		r = need_marked(&s->image, bits);
-	s->image.source = -1;
-	close(fd);
 	return r ? r : 1;
 }
 
@@ -127,9 +120,12 @@ static int back_by_rebuilding(struct job_context *context, struct job *job, uint
 /* Puts the marked pages' hashes into @table, and takes the marks off pages that are what they were. */
 static void rehash(const struct image *image, uint64_t *table, uint64_t *bits)
 {
-	for (uint64_t word = 0; word <= pages_of(image->size) / 64; word++) {
+	uint64_t pages = pages_of(image->size);
+	for (uint64_t word = 0; word * 64 < pages; word++) {
 		for (uint64_t left = bits[word]; left; left &= left - 1) {
 			uint64_t page = word * 64 + (uint64_t)__builtin_ctzll(left), at = page * PAGE_BYTES, hash;
+			if (page >= pages)
+				break; /* of the larger of the two images */
 			hash_pages(
 			    image->data + at, image->size - at < PAGE_BYTES ? image->size - at : PAGE_BYTES, &hash);
 			if (hash == table[page])
@@ -165,48 +161,68 @@ static int write_marked(
 	return r;
 }
 
-/* Whether all entries between the two have the size of both: else pages come and go, and the long way is simpler. */
-static bool same_size(const struct job_context *context, const struct job *job)
+static void mark(uint64_t *bits, uint64_t page)
 {
-	uint32_t low = job->stamp.entry < job->target ? job->stamp.entry : job->target;
-	uint32_t high = job->stamp.entry < job->target ? job->target : job->stamp.entry;
-	uint64_t size = chain_entry(context->catalog, job->module, low)->size;
-	if (high - low > NEAR_MAX)
-		return false;
-	for (uint32_t i = low + 1; i <= high; i++)
-		if (chain_entry(context->catalog, job->module, i)->size != size)
-			return false;
-	return size > 0;
+	bits[page / 64] |= (uint64_t)1 << page % 64;
+}
+
+/* Pages that are others because the image has another size: the one that one of the two images has in part; and those
+ * behind the old end, which are zero where no delta names them, and in the file as soon as it is long enough. */
+static int resize(struct image *image, uint64_t from, uint64_t *table, uint64_t *bits)
+{
+	uint64_t to = image->size, low = from < to ? from : to;
+	int r = 0;
+	if (from == to)
+		return 0;
+	if (low % PAGE_BYTES) {
+		r = image_need(image, low / PAGE_BYTES, 1);
+		mark(bits, low / PAGE_BYTES);
+	}
+	uint64_t behind = pages_of(from) * PAGE_BYTES;
+	if (to > behind)
+		hash_window(NULL, behind, to - behind, true, table);
+	return r;
 }
 
 int restore_near(struct job_context *context, struct job *job, int fd, const struct place *place)
 {
 	struct job_scratch *s = context->scratch;
+	const struct chain_entry *from = chain_entry(context->catalog, job->module, job->stamp.entry);
 	const struct chain_entry *to = chain_entry(context->catalog, job->module, job->target);
+	uint32_t low = job->stamp.entry < job->target ? job->stamp.entry : job->target;
+	uint32_t high = job->stamp.entry < job->target ? job->target : job->stamp.entry;
+	uint64_t most = from->size > to->size ? from->size : to->size;
 	uint64_t *table, *bits;
 	struct image_hash hash;
-	if (!same_size(context, job) ||
-	    !pages_load(context, job->module, chain_entry(context->catalog, job->module, job->stamp.entry), &table))
+	if (high - low > NEAR_MAX || !from->size || !to->size || !plan_grows(context, job->module, low, high) ||
+	    !pages_load(context, job->module, from, most, &table))
 		return 0;
-	bits = dirty_begin(context, to->size);
+	bits = dirty_begin(context, most);
 	if (!bits)
 		return 0;
 	int r;
 	if (job->target > job->stamp.entry) {
-		r = forward(context, job, fd, to->size, bits);
+		r = forward(context, job, fd, from->size, bits);
 	} else {
-		r = back_by_undo(context, job, fd, to->size, bits);
+		r = back_by_undo(context, job, fd, from->size, bits);
 		if (r <= 0)
-			r = back_by_rebuilding(context, job, to->size, bits);
+			r = back_by_rebuilding(context, job, most, bits);
 	}
+	if (r > 0 && s->image.size == to->size && !resize(&s->image, from->size, table, bits))
+		rehash(&s->image, table, bits);
+	else
+		r = 0;
 	s->image.source = -1;
 	if (r <= 0)
 		return 0; /* whatever is the matter, the long way finds out */
-	rehash(&s->image, table, bits);
 	hash_table(table, to->size, &hash);
-	if (!hash_equal(&hash, &to->hash))
+	if (!hash_equal(&hash, &to->hash) || map_failed())
 		return 0;
-	r = write_marked(job, &s->image, fd, place, bits);
+	r = job_goes_on(context);
+	if (!r && from->size != to->size && !(job->flags & JOB_DRY))
+		r = file_resize(fd, to->size, place->dir, place->name);
+	if (!r)
+		r = write_marked(job, &s->image, fd, place, bits);
 	if (r)
 		return r;
 	if (!(job->flags & JOB_DRY))

@@ -12,12 +12,13 @@ static void place_pages(const struct job_context *context, uint32_t module, stru
 	name_private(place->name, &catalog_module(context->catalog, module)->id, "pages");
 }
 
-bool pages_load(struct job_context *context, uint32_t module, const struct chain_entry *entry, uint64_t **table)
+bool pages_load(
+    struct job_context *context, uint32_t module, const struct chain_entry *entry, uint64_t room, uint64_t **table)
 {
 	size_t size = (size_t)pages_of(entry->size) * sizeof(**table);
 	struct image_hash hash;
 	struct place place;
-	*table = image_table(context, entry->size);
+	*table = image_table(context, room > entry->size ? room : entry->size);
 	if (!*table || context->priv->fd < 0)
 		return false;
 	place_pages(context, module, &place);

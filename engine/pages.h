@@ -9,8 +9,10 @@
 
 #include "image.h"
 
-/** pages_load() - the page hashes of the image of @entry into scratch->tables; false if the file has others. */
-bool pages_load(struct job_context *context, uint32_t module, const struct chain_entry *entry, uint64_t **table);
+/** pages_load() - the page hashes of the image of @entry into scratch->tables, with room for those of an image of @room
+ * bytes; false if the file has others. */
+bool pages_load(
+    struct job_context *context, uint32_t module, const struct chain_entry *entry, uint64_t room, uint64_t **table);
 
 /** pages_store() - keep @table for an image of @size bytes. That it can not be written is no error: it is missed only by
  * the next restore, which then compares. */

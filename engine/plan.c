@@ -94,20 +94,35 @@ static uint64_t cost(const struct steps *steps)
 	return bytes;
 }
 
-/* What undoing all entries behind @to would cost, if it is less than @limit; else UINT64_MAX. An undo delta is about as
- * large as the delta. */
-static uint64_t undo_cost(const struct job_context *context, uint32_t module, uint32_t to, uint64_t limit)
+bool plan_grows(const struct job_context *context, uint32_t module, uint32_t low, uint32_t high)
+{
+	for (uint32_t i = low + 1; i <= high; i++)
+		if (chain_entry(context->catalog, module, i)->size < chain_entry(context->catalog, module, i - 1)->size)
+			return false;
+	return true;
+}
+
+int plan_back(struct job_context *context, uint32_t module, uint32_t from, uint32_t to, struct steps *steps)
+{
+	int r = 0;
+	steps->count = 0;
+	steps->bytes = 0;
+	for (uint32_t i = from; !r && i > to; i--)
+		r = add(steps,
+		    (struct step) {STEP_UNDO, i, i - 1, 0, chain_entry(context->catalog, module, i)->delta_bytes});
+	return r;
+}
+
+/* Whether undoing all entries behind @to costs less than @limit; an undo delta is about as large as the delta. */
+static bool undo_is_cheaper(const struct job_context *context, uint32_t module, uint32_t to, uint64_t limit)
 {
 	uint32_t last = catalog_module(context->catalog, module)->length - 1;
-	uint64_t size = chain_entry(context->catalog, module, last)->size, bytes = 0;
+	uint64_t bytes = 0;
 	if (last - to > UNDO_KEEP || context->priv->fd < 0)
-		return UINT64_MAX;
-	for (uint32_t i = last; i > to; i--) {
+		return false;
+	for (uint32_t i = last; i > to && bytes < limit; i--)
 		bytes += chain_entry(context->catalog, module, i)->delta_bytes + FILE_COST;
-		if (bytes >= limit || chain_entry(context->catalog, module, i - 1)->size != size)
-			return UINT64_MAX;
-	}
-	return bytes;
+	return bytes < limit && plan_grows(context, module, to, last);
 }
 
 int plan_rebuild(struct job_context *context, uint32_t module, uint32_t to, struct steps *steps, uint32_t *start)
@@ -115,13 +130,8 @@ int plan_rebuild(struct job_context *context, uint32_t module, uint32_t to, stru
 	uint32_t last = catalog_module(context->catalog, module)->length - 1;
 	*start = 0;
 	int r = plan_forward(context, module, 0, to, true, steps);
-	if (r || to == 0 || undo_cost(context, module, to, cost(steps)) == UINT64_MAX)
+	if (r || to == 0 || !undo_is_cheaper(context, module, to, cost(steps)))
 		return r;
 	*start = last;
-	steps->count = 0;
-	steps->bytes = 0;
-	for (uint32_t i = last; !r && i > to; i--)
-		r = add(steps,
-		    (struct step) {STEP_UNDO, i, i - 1, 0, chain_entry(context->catalog, module, i)->delta_bytes});
-	return r;
+	return plan_back(context, module, last, to, steps);
 }
