@@ -26,8 +26,9 @@ static volatile sig_atomic_t broken;
 static void on_bus(int signal_number, siginfo_t *info, void *context)
 {
 	(void)context;
-	uintptr_t at = (uintptr_t)info->si_addr;
-	for (size_t i = 0; i < ranges_used; i++) {
+	/* One that somebody has sent has no address. */
+	uintptr_t at = info->si_code > 0 ? (uintptr_t)info->si_addr : 0;
+	for (size_t i = 0; at && i < ranges_used; i++) {
 		uintptr_t start = ranges[i].start;
 		size_t size = ranges[i].size;
 		if (at < start || at - start >= size)
@@ -38,8 +39,9 @@ static void on_bus(int signal_number, siginfo_t *info, void *context)
 		broken = 1;
 		return;
 	}
-	/* Not ours: the instruction is run again, and ends the process. */
+	/* Not ours: it ends the process, as soon as this returns. */
 	signal(signal_number, SIG_DFL);
+	raise(signal_number);
 }
 
 void map_guard(void)
