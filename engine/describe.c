@@ -95,7 +95,14 @@ static int add_private(void *arg, const char *name)
 	uint32_t module = id_from_text(text, &id) ? history_module(&sum->store->history, &id) : MODULE_NONE;
 	if (module == MODULE_NONE || sum->places[module] == UINT32_MAX || file_stat(&sum->store->priv, name, &st))
 		return 0;
-	sum->list[sum->places[module]].private_bytes += (uint64_t)st.st_blocks * 512;
+	struct varve_module_stat *stat = &sum->list[sum->places[module]];
+	uint64_t bytes = (uint64_t)st.st_blocks * 512;
+	const char *suffix = name + VARVE_ID_TEXT + 1;
+	stat->private_bytes += bytes;
+	if (strcmp(suffix, "tiers") == 0)
+		stat->tiers_bytes += bytes;
+	else if (strncmp(suffix, "undo", 4) == 0)
+		stat->undo_bytes += bytes;
 	return 0;
 }
 

@@ -36,6 +36,8 @@ struct op {
 	unsigned limit; /**< most jobs at a time; 0: as many as there is room for */
 	unsigned running; /**< jobs handed out and not done; kept by the executor */
 	unsigned handed; /**< jobs handed to workers so far; kept by the executor */
+	unsigned ended; /**< jobs done so far; kept by the executor */
+	uint64_t started_ns; /**< kept by the executor */
 	bool cancelled; /**< set from outside; the operation ends as soon as it can */
 	bool cancels_jobs; /**< then the jobs under way may be cut short, too, with -ECANCELED */
 	bool cancel_told; /**< they have been told; kept by the executor */

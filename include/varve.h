@@ -105,10 +105,12 @@ struct varve_options {
 	const char
 	    *config; /**< varve_serve() only: its configuration file, which must belong to root or to the user and
 	                         be writable by no other; NULL: /etc/varve.conf, if it is there */
+	const char *metrics; /**< varve_serve() only: the path of a Unix socket (mode 0660) at which whoever connects is
+	                          given OpenMetrics text; NULL: none */
 };
 #define VARVE_OPTIONS_INIT                                                                                             \
 	{                                                                                                              \
-		sizeof(struct varve_options), 0, VARVE_IO_AUTO, VARVE_SYNC_PERSIST, false, 0, NULL, NULL, NULL         \
+		sizeof(struct varve_options), 0, VARVE_IO_AUTO, VARVE_SYNC_PERSIST, false, 0, NULL, NULL, NULL, NULL   \
 	}
 
 /**

@@ -62,7 +62,7 @@ static int sock_there(const struct dir *dir, const char *name)
 }
 
 /* The name appears by a rename once the socket listens: no client ever sees one that does not. */
-static int bind_and_listen(int fd, const struct dir *dir, const char *name)
+static int bind_and_listen(int fd, const struct dir *dir, const char *name, mode_t mode)
 {
 	struct sockaddr_un address;
 	int rc = sock_address(&address, dir, name, NEW_SUFFIX);
@@ -72,7 +72,7 @@ static int bind_and_listen(int fd, const struct dir *dir, const char *name)
 
 	unlinkat(dir->fd, fresh, 0);
 	/* Linux gives the name the mode that the socket has when it is bound. */
-	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return fail_sys(errno, "%s%s: the socket can not be made", dir->label, name);
 	if (listen(fd, SOMAXCONN) < 0 || renameat(dir->fd, fresh, dir->fd, name) < 0) {
 		rc = fail_sys(errno, "%s%s: the socket can not be opened for connections", dir->label, name);
@@ -81,20 +81,49 @@ static int bind_and_listen(int fd, const struct dir *dir, const char *name)
 	return rc;
 }
 
-int sock_listen(const struct dir *dir, const char *name)
+static int listen_at(const struct dir *dir, const char *name, int type, mode_t mode)
 {
 	int rc = sock_there(dir, name);
 	if (rc < 0 || (rc = fault_at("sock.listen")))
 		return rc;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail_sys(errno, "%s%s: a socket can not be made", dir->label, name);
-	rc = bind_and_listen(fd, dir, name);
+	rc = bind_and_listen(fd, dir, name, mode);
 	if (rc) {
 		close(fd);
 		return rc;
 	}
 	return fd;
+}
+
+int sock_listen(const struct dir *dir, const char *name)
+{
+	return listen_at(dir, name, SOCK_SEQPACKET, 0600);
+}
+
+int sock_listen_stream(const struct dir *dir, const char *name, mode_t mode)
+{
+	return listen_at(dir, name, SOCK_STREAM, mode);
+}
+
+int sock_take_over(int listener, const struct dir *dir, const char *name)
+{
+	struct sockaddr_un address = {0};
+	socklen_t size = sizeof(address);
+	struct stat ours, theirs;
+
+	if (getsockname(listener, (struct sockaddr *)&address, &size) < 0)
+		return fail_sys(errno, "the name of the socket that was handed over");
+	address.sun_path[sizeof(address.sun_path) - 1] = 0;
+	if (size <= offsetof(struct sockaddr_un, sun_path) || file_stat(dir, name, &ours) ||
+	    stat(address.sun_path, &theirs) < 0 || ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino)
+		return fail(EINVAL, "the socket that was handed over (%.110s) is not %s%s, where clients look for it",
+		    address.sun_path, dir->label, name);
+	/* Clients learn from the kernel who listens: from now on that is this process. */
+	if (listen(listener, SOMAXCONN) < 0)
+		return fail_sys(errno, "%s%s: the socket that was handed over", dir->label, name);
+	return 0;
 }
 
 int sock_connect(const struct dir *dir, const char *name)

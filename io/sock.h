@@ -22,6 +22,13 @@ int sock_pair(int fds[2]);
  * stale socket of that name is replaced. Mode 0600. Returns a descriptor or -errno. */
 int sock_listen(const struct dir *dir, const char *name);
 
+/** sock_listen_stream() - the same for a SOCK_STREAM socket, of mode @mode. */
+int sock_listen_stream(const struct dir *dir, const char *name, mode_t mode);
+
+/** sock_take_over() - be who listens at @listener, which another process has bound to @name in @dir. 0, or -EINVAL: it is
+ * bound to something else. */
+int sock_take_over(int listener, const struct dir *dir, const char *name);
+
 /** sock_connect() - connect to it, blocking. Returns a descriptor or -errno (-ENOENT, -ECONNREFUSED: no one listens;
  * without a sentence). */
 int sock_connect(const struct dir *dir, const char *name);

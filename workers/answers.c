@@ -1,15 +1,10 @@
 /*
- * answers.c - requests that only look: log, info, resolve, stat, workers. They take no jobs and are answered at once.
+ * answers.c - requests that only look: log, info, resolve, stat, metrics; and workers. They take no jobs and are answered at once.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "coordinator.h"
-#include "cpu.h"
-
-#define READER_WAIT_NS 500000000u
 
 static int answer_log(struct peer *peer, struct buf *out)
 {
@@ -69,29 +64,6 @@ static int answer_workers(struct peer *peer, struct cursor *payload, struct buf 
 	return 0;
 }
 
-static void fill_stat(struct coordinator *c, struct varve_stat *stat)
-{
-	const struct store *store = &c->store;
-	*stat = (struct varve_stat) {
-	    .store = store->path,
-	    .commits = store->history.count,
-	    .persisted = store->journal.persisted,
-	    .has_current = store->history.current != COMMIT_NONE,
-	    .coordinator_pid = getpid(),
-	    .uptime = (double)(clock_now() - c->started_ns) / 1e9,
-	    .clients = c->peers_count,
-	    .session_pid = store->session.owner ? store->session.pid : 0,
-	    .io_method = "",
-	    .io_reason = "",
-	    .restores = store->restores,
-	    .checkouts = store->checkouts,
-	    .commits_made = store->commits,
-	    .jobs = dispatch_jobs(&c->dispatch),
-	};
-	if (stat->has_current)
-		stat->current = store->history.commits[store->history.current].id;
-}
-
 /* The first look starts all workers, to see that they can be, and what they read with. They end again when they have
  * idled for long enough; later looks wake nobody, so whoever watches a store does not keep it busy. */
 static struct pool *pool_to_show(struct dispatch *d)
@@ -105,38 +77,29 @@ static struct pool *pool_to_show(struct dispatch *d)
 	return pool;
 }
 
-/* Workers that were started just now have not said yet what they read with. */
-static void wait_for_reader(struct pool *pool)
-{
-	for (uint64_t until = clock_now() + READER_WAIT_NS; !pool_reader_name(pool)[0] && clock_now() < until;) {
-		usleep(200);
-		pool_dispatch(pool);
-	}
-}
-
 static int answer_stat(struct peer *peer, struct buf *out)
 {
 	struct coordinator *c = peer->coordinator;
 	struct varve_stat stat;
-	struct pool *pool = pool_to_show(&c->dispatch);
-	if (!pool)
+	if (!pool_to_show(&c->dispatch))
 		return -EAGAIN;
-	wait_for_reader(pool);
-	fill_stat(c, &stat);
-	stat.io_method = pool_reader_name(pool);
-	stat.io_reason = pool_reader_reason(pool);
-	stat.workers_count = pool_size(pool);
-	struct varve_worker_stat *workers = calloc(stat.workers_count + 1, sizeof(*workers));
-	struct varve_module_stat *modules = NULL;
-	int r = workers ? describe_modules(&c->store, &modules, &stat.modules_count) : fail_sys(ENOMEM, "the status");
-	if (!r) {
-		pool_stat(pool, workers);
-		stat.workers = workers;
-		stat.modules = modules;
+	int r = figures_take(c, &stat);
+	if (!r)
 		wire_put_stat(out, &stat);
-	}
-	free(workers);
-	free(modules);
+	figures_drop(&stat);
+	return r;
+}
+
+static int answer_metrics(struct peer *peer, struct buf *out)
+{
+	struct buf text = {0};
+	int r = metrics_text(peer->coordinator, &text);
+	buf_u8(&text, 0);
+	if (!r && text.bad)
+		r = fail_sys(ENOMEM, "the figures");
+	if (!r)
+		wire_put_string(out, (const char *)text.data);
+	buf_free(&text);
 	return r;
 }
 
@@ -156,6 +119,9 @@ bool answer(struct peer *peer, enum wire_type type, struct cursor *payload)
 		break;
 	case WIRE_STAT:
 		r = answer_stat(peer, &out);
+		break;
+	case WIRE_METRICS:
+		r = answer_metrics(peer, &out);
 		break;
 	case WIRE_WORKERS:
 		r = answer_workers(peer, payload, &out);

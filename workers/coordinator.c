@@ -21,7 +21,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +31,8 @@
 
 #include "cpu.h"
 #include "fault.h"
+#include "handed.h"
+#include "log.h"
 #include "sock.h"
 
 #define SOCKET_NAME "socket"
@@ -41,22 +42,14 @@
 #define LOCK_TRIES 50
 #define LOCK_NAP_US 20000u
 
-void log_line(const struct coordinator *c, const char *format, ...)
-{
-	if (!c->options->foreground && !getenv("VARVE_LOG"))
-		return;
-	va_list ap;
-	va_start(ap, format);
-	fprintf(stderr, "varve-coordinator: ");
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
-	va_end(ap);
-}
-
 static void on_notice(void *arg, const char *text)
 {
 	struct dispatch *d = arg;
-	log_line((struct coordinator *)((char *)d - offsetof(struct coordinator, dispatch)), "%s", text);
+	struct log_entry entry;
+	(void)d;
+	log_begin(&entry, LOG_WARNING, "workers");
+	log_text(&entry, "msg", text);
+	log_end(&entry);
 }
 
 /* ---- clients ---------------------------------------------------------------------------------------------------- */
@@ -156,7 +149,8 @@ static void handle(struct coordinator *c, const struct epoll_event *event)
 		accept_all(c);
 	else if (event->data.ptr == &c->signals)
 		on_signal(c);
-	else if (!dispatch_event(&c->dispatch, event->data.ptr)) {
+	else if (!dispatch_event(&c->dispatch, event->data.ptr) &&
+	         !metrics_socket_event(&c->metrics, event->data.ptr)) {
 		struct peer *peer = event->data.ptr;
 		if (event->events & EPOLLOUT)
 			peer_flush(peer);
@@ -212,6 +206,18 @@ static bool wants_to_end(const struct coordinator *c)
 	       (c->stop || (!c->options->foreground && c->peers_count == 0));
 }
 
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* None of these has anything to do while nobody works, or wants to: then this process sleeps until it is woken. */
+static int next_due(struct coordinator *c)
+{
+	int due = sooner(requests_tick(c), dispatch_timeout(&c->dispatch));
+	return sooner(due, sooner(metrics_socket_timeout(&c->metrics), notify_timeout(&c->notify)));
+}
+
 static void serve(struct coordinator *c)
 {
 	struct epoll_event events[EVENTS];
@@ -230,15 +236,14 @@ static void serve(struct coordinator *c)
 			c->background_due = false;
 			dispatch_background(&c->dispatch);
 		}
-		/* Neither has anything to do while nobody works, or wants to: then this process sleeps until it is woken. */
-		int timeout = requests_tick(c), due = dispatch_timeout(&c->dispatch);
-		if (timeout < 0 || (due >= 0 && due < timeout))
-			timeout = due;
-		int n = poll_events(c, events, spin_for(c, cpus, was_busy), c->dispatch.again ? 0 : timeout);
+		report_status(c);
+		int n = poll_events(c, events, spin_for(c, cpus, was_busy), c->dispatch.again ? 0 : next_due(c));
 		was_busy = n != 0;
 		for (int i = 0; i < n; i++)
 			handle(c, &events[i]);
 		dispatch_tick(&c->dispatch);
+		metrics_socket_tick(&c->metrics);
+		notify_tick(&c->notify);
 	}
 }
 
@@ -271,6 +276,7 @@ static void settled(void *arg, struct op *op)
 	c->turn_over = true;
 	if (!op->result)
 		return;
+	log_line(c, "bringing backing files to the current commit: %s", op->text);
 	buf_put(&c->store.notices, op->text, strlen(op->text));
 	buf_u8(&c->store.notices, '\n');
 }
@@ -299,7 +305,10 @@ static int open_listener(struct coordinator *c)
 {
 	if (c->store.read_only)
 		return 0;
-	c->listener = sock_listen(&c->store.priv, SOCKET_NAME);
+	if (!c->handed)
+		c->listener = sock_listen(&c->store.priv, SOCKET_NAME);
+	else if (sock_take_over(c->listener, &c->store.priv, SOCKET_NAME))
+		return -EINVAL;
 	return c->listener < 0 ? c->listener : watch(c, c->listener, &c->listener);
 }
 
@@ -329,11 +338,25 @@ static int lock_store(struct coordinator *c)
 	return r;
 }
 
+/* What the service manager wants to hear, and what it has opened already. */
+static int open_service(struct coordinator *c, int *handed_metrics)
+{
+	int r = notify_open(&c->notify);
+	if (!r)
+		r = handed_take(&c->listener, handed_metrics);
+	c->handed = c->listener >= 0;
+	return r;
+}
+
 static int open_all(struct coordinator *c)
 {
 	const struct coordinator_options *o = c->options;
 	const uint64_t *set = o->settings->values;
-	int r = o->problem ? o->problem : lock_store(c);
+	int handed_metrics = -1, r = o->problem;
+	if (!r && o->foreground)
+		r = open_service(c, &handed_metrics);
+	if (!r)
+		r = lock_store(c);
 	if (r == -EALREADY)
 		return r;
 	if (!r)
@@ -347,7 +370,9 @@ static int open_all(struct coordinator *c)
 		r = store_open(&c->store, &c->dispatch.own, (enum varve_sync)set[SET_SYNC]);
 	if (!r)
 		r = open_signals(c);
-	return r ? r : open_listener(c);
+	if (!r)
+		r = open_listener(c);
+	return r ? r : metrics_socket_open(&c->metrics, c, o->metrics, handed_metrics);
 }
 
 static void start_settling(struct coordinator *c)
@@ -387,11 +412,36 @@ static void raise_file_limit(void)
 	}
 }
 
+static void log_started(const struct coordinator *c)
+{
+	struct log_entry entry;
+	log_begin(&entry, LOG_INFO, "start");
+	log_text(&entry, "store", c->options->path);
+	log_number(&entry, "commits", c->store.history.count);
+	log_number(&entry, "workers", c->dispatch.workers);
+	log_text(&entry, "version", VARVE_VERSION_STRING);
+	log_end(&entry);
+}
+
+static void log_ended(void)
+{
+	struct log_entry entry;
+	log_begin(&entry, LOG_INFO, "stop");
+	log_end(&entry);
+}
+
 int coordinator_run(const struct coordinator_options *options)
 {
 	static struct coordinator c;
-	c = (struct coordinator) {
-	    .options = options, .listener = -1, .signals = -1, .last_client = -1, .started_ns = clock_now()};
+	c = (struct coordinator) {.options = options,
+	    .listener = -1,
+	    .signals = -1,
+	    .last_client = -1,
+	    .started_ns = clock_now(),
+	    .metrics = METRICS_SOCKET_INIT,
+	    .notify = NOTIFY_INIT};
+	if (options->foreground || getenv("VARVE_LOG"))
+		log_open((enum log_level)options->settings->values[SET_LOG_LEVEL]);
 	fault_role("coordinator");
 	raise_file_limit();
 	int r = open_all(&c);
@@ -400,16 +450,18 @@ int coordinator_run(const struct coordinator_options *options)
 		dispatch_close(&c.dispatch);
 		return 1;
 	}
-	if (options->foreground)
-		log_line(&c, "serving %s with %u workers", options->path, c.dispatch.workers);
+	log_started(&c);
 	start_settling(&c);
+	notify_ready(&c.notify);
 	if (options->client >= 0)
 		add_peer(&c, options->client);
 	do
 		serve(&c);
 	while (!last_look(&c));
-	if (c.listener >= 0)
+	notify_stopping(&c.notify);
+	if (c.listener >= 0 && !c.handed)
 		file_unlink(&c.store.priv, SOCKET_NAME);
+	metrics_socket_close(&c.metrics);
 	while (c.peers) {
 		struct peer *peer = c.peers;
 		c.peers = peer->next;
@@ -417,5 +469,8 @@ int coordinator_run(const struct coordinator_options *options)
 	}
 	dispatch_close(&c.dispatch);
 	store_close(&c.store, true);
+	figures_close(&c.figures);
+	log_ended();
+	notify_close(&c.notify);
 	return 0;
 }

@@ -7,6 +7,9 @@
 #include <stdbool.h>
 
 #include "dispatch.h"
+#include "figures.h"
+#include "metrics_socket.h"
+#include "notify.h"
 #include "peer.h"
 #include "settings.h"
 #include "store.h"
@@ -18,6 +21,7 @@ struct coordinator_options {
 	bool foreground; /**< serve until a signal, not only as long as there are clients; log to stderr */
 	bool must_exist;
 	const struct settings *settings;
+	const char *metrics; /**< path of the socket at which metrics are served; NULL: none */
 	int problem; /**< what is wrong with the settings, its sentence remembered: the client is told; 0: nothing */
 };
 
@@ -38,6 +42,10 @@ struct coordinator {
 	bool background_due; /**< something was committed, or a restore showed that tiers are missing */
 	bool stop;
 	uint64_t started_ns;
+	struct figures figures;
+	struct metrics_socket metrics;
+	struct notify notify; /**< the service manager, if there is one */
+	bool handed; /**< the listener is the service manager's: it stays when this process ends */
 };
 
 /** coordinator_run() - open the store and serve. Returns the exit status of the process. */
@@ -65,7 +73,18 @@ bool answer(struct peer *peer, enum wire_type type, struct cursor *payload);
  * can wait for that. */
 void coordinator_let_go(struct coordinator *c, int fd);
 
-/** log_line() - one line for the operator. */
+/* ---- report.c: telling the operator ---- */
+
+/** log_line() - a warning, in words. */
 void log_line(const struct coordinator *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** report_request() - @op of the peer's request has ended: into the figures, and into the log. */
+void report_request(struct peer *peer, const struct op *op);
+
+/** report_damage() - a file was found damaged. */
+void report_damage(struct coordinator *c, const char *file, const char *problem);
+
+/** report_status() - what the coordinator is doing, for the service manager. */
+void report_status(struct coordinator *c);
 
 #endif

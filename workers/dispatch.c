@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cpu.h"
 #include "fault.h"
 #include "image.h"
 #include "names.h"
@@ -114,6 +115,7 @@ static void job_ended(struct dispatch *d, struct op *op, const struct job *job)
 {
 	use_end(d, job->kind, job->module);
 	op->running--;
+	op->ended++;
 	op->kind->done(op, job);
 	d->again = true;
 }
@@ -330,6 +332,7 @@ static void start(struct executor *executor, struct op *op)
 	while (*at)
 		at = &(*at)->next_op;
 	op->next_op = NULL;
+	op->started_ns = clock_now();
 	*at = op;
 	d->again = true;
 }

@@ -26,13 +26,15 @@ struct program {
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: varve-coordinator (--foreground | --client FD | --check-config[=json]) [--must-exist]\n"
-	            "                         [--config FILE] [--set NAME=VALUE,...] [--NAME VALUE]... [--] DIRECTORY\n"
-	            "\n"
-	            "Serves the store in DIRECTORY. Programs that use libvarve start it by themselves, with --client;\n"
-	            "to run it as a service, use `varve serve`, which alone reads a configuration file.\n"
-	            "\n"
-	            "Settings, by --NAME, --set, the environment (VARVE_NAME), or the configuration file:\n");
+	fprintf(to,
+	    "Usage: varve-coordinator (--foreground | --client FD | --check-config[=json]) [--must-exist]\n"
+	    "                         [--config FILE] [--metrics SOCKET] [--set NAME=VALUE,...] [--NAME VALUE]...\n"
+	    "                         [--] DIRECTORY\n"
+	    "\n"
+	    "Serves the store in DIRECTORY. Programs that use libvarve start it by themselves, with --client;\n"
+	    "to run it as a service, use `varve serve`, which alone reads a configuration file.\n"
+	    "\n"
+	    "Settings, by --NAME, --set, the environment (VARVE_NAME), or the configuration file:\n");
 	for (enum setting i = 0; i < SETTINGS; i++)
 		fprintf(to, "  %-16s %s\n", settings_name(i), settings_help(i));
 }
@@ -87,6 +89,9 @@ static void take(struct program *p, int opt)
 	case 'C':
 		p->config = optarg;
 		break;
+	case 'M':
+		p->options.metrics = optarg;
+		break;
 	case 'k':
 		p->check = true;
 		p->json = optarg && strcmp(optarg, "json") == 0;
@@ -108,6 +113,7 @@ static void parse(int argc, char **argv, struct program *p)
 	    {"must-exist", no_argument, NULL, 'm'},
 	    {"set", required_argument, NULL, 'S'},
 	    {"config", required_argument, NULL, 'C'},
+	    {"metrics", required_argument, NULL, 'M'},
 	    {"check-config", optional_argument, NULL, 'k'},
 	    {"help", no_argument, NULL, 'h'},
 	};

@@ -36,6 +36,10 @@ struct peer {
 	/* the request under way */
 	enum wire_type request; /**< 0: none */
 	uint32_t serial;
+	uint64_t begun_ns; /**< when it came */
+	bool has_target; /**< RESTORE, CHECKOUT: @target is the commit */
+	bool dry; /**< RESTORE: only a look at what it would do */
+	struct varve_id target;
 	struct op *op;
 	struct buf held; /**< its payload, while it waits for its turn */
 	int held_fd; /**< the descriptor that came with it */

@@ -271,28 +271,6 @@ unsigned pool_running(const struct pool *pool)
 	return pool->alive;
 }
 
-void pool_stat(const struct pool *pool, struct varve_worker_stat *stats)
-{
-	struct ring ring = pool->ring;
-	uint64_t now = clock_now();
-
-	for (uint32_t i = 0; i < pool->size; i++) {
-		const struct place *place = &pool->places[i];
-		struct worker_line *line = ring_worker(&ring, i);
-		double age = (double)(now - place->started_ns);
-		double share = place->pid && age > 0 ? (double)atomic_load(&line->busy_ns) / age : 0;
-		stats[i] = (struct varve_worker_stat) {
-		    .pid = place->pid,
-		    .busy = place->pid && atomic_load(&line->slot) < RING_SLOTS,
-		    .jobs = atomic_load(&line->jobs),
-		    .bytes_read = atomic_load(&line->bytes_read),
-		    .bytes_written = atomic_load(&line->bytes_written),
-		    .busy_share = share < 1 ? share : 1,
-		    .restarts = place->restarts,
-		};
-	}
-}
-
 uint64_t pool_jobs(const struct pool *pool)
 {
 	return pool->jobs;

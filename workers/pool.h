@@ -128,6 +128,10 @@ unsigned pool_running(const struct pool *pool);
 /** pool_stat() - figures of each worker; @stats has room for pool_size(). One that does not run has pid 0. */
 void pool_stat(const struct pool *pool, struct varve_worker_stat *stats);
 
+/** pool_waiting() - jobs that no worker has taken yet. pool_deaths() - workers that were replaced because they died. */
+unsigned pool_waiting(const struct pool *pool);
+uint64_t pool_deaths(const struct pool *pool);
+
 /** pool_jobs() - jobs done since the start, by all workers, also those gone. */
 uint64_t pool_jobs(const struct pool *pool);
 

@@ -34,6 +34,7 @@ struct peer *request_over(void *arg)
 
 void request_answer(struct peer *peer, const struct op *op, const struct buf *payload, int pass)
 {
+	report_request(peer, op);
 	if (op->result)
 		peer_reply_error(peer, op->result, op->text);
 	else
@@ -50,6 +51,12 @@ void request_refuse(struct peer *peer, int result)
 static bool needs_turn(enum wire_type type)
 {
 	return type != WIRE_CHECKOUT && type != WIRE_VERIFY && type != WIRE_OPTIMIZE;
+}
+
+/* What is to be seen while others work, and depends on nothing that they change half way. */
+static bool is_look(enum wire_type type)
+{
+	return type == WIRE_STAT || type == WIRE_METRICS;
 }
 
 static void reply_hello(struct peer *peer)
@@ -113,6 +120,8 @@ static bool mend_first(struct peer *peer)
 static int perform(struct peer *peer, struct cursor *payload, int *fd)
 {
 	struct coordinator *c = peer->coordinator;
+	if (is_look(peer->request))
+		return answer(peer, peer->request, payload) ? 0 : -EPROTO;
 	if (c->settling ||
 	    (needs_turn(peer->request) && peer->request != WIRE_HELLO && dispatch_changing(&c->dispatch)))
 		return -EAGAIN;
@@ -168,7 +177,12 @@ static void begin_request(struct peer *peer, struct wire_message *message)
 	peer->request = message->type;
 	peer->serial = message->serial;
 	peer->deadline_ms = -1;
-	struct cursor again = payload;
+	peer->begun_ns = clock_now();
+	struct cursor again = payload, peek = payload;
+	peer->has_target = message->type == WIRE_RESTORE || message->type == WIRE_CHECKOUT;
+	peer->dry = false;
+	if (peer->has_target)
+		wire_get_id(&peek, &peer->target);
 	int r = perform(peer, &payload, &message->fd);
 	if (r == -EAGAIN)
 		hold(peer, message, &again);
@@ -251,7 +265,7 @@ int requests_tick(struct coordinator *c)
 				                         (int)c->store.session.pid));
 				left = -1;
 			}
-		} else if (peer->op && peer->request == WIRE_RESTORE) {
+		} else if (peer->op && peer->request == WIRE_RESTORE && op_is_restore(peer->op)) {
 			left = PROGRESS_NS / 1000000;
 			if (now - peer->progress_ns >= PROGRESS_NS) {
 				peer->progress_ns = now;

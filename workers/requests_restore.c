@@ -93,6 +93,7 @@ int do_restore(struct peer *peer, struct cursor *payload)
 		return 0;
 	}
 	op_restore_workers(op, c->dispatch.workers);
+	peer->dry = dry;
 	op->cancels_jobs = true;
 	peer->progress_ns = clock_now();
 	request_start(peer, op, restored);
@@ -184,6 +185,8 @@ static void on_found(void *arg, bool damage, const char *file, const char *probl
 {
 	struct peer *peer = arg;
 	struct buf out = {0};
+	if (damage)
+		report_damage(peer->coordinator, file, problem);
 	buf_u8(&out, damage);
 	wire_put_string(&out, file);
 	wire_put_string(&out, problem);

@@ -10,6 +10,7 @@
 
 #include "cpu.h"
 #include "err.h"
+#include "log.h"
 #include "pool.h"
 #include "reader.h"
 
@@ -25,6 +26,9 @@ enum form {
 static const char *const methods[] = {"auto", "uring", "pread", NULL};
 static const char *const syncs[] = {"persist", "commit", "none", NULL};
 static const char *const classes[] = {"normal", "low", "idle", NULL};
+
+/* In the order of enum log_level. */
+static const char *const levels[] = {"off", "error", "warning", "info", "debug", NULL};
 
 struct row {
 	const char *name;
@@ -50,6 +54,8 @@ static const struct row rows[SETTINGS] = {
     [SET_BACKGROUND_IO] = {"background-io", "normal, low or idle", CHOICE, .choices = classes, .fallback = POOL_IO_LOW},
     [SET_MEMORY_LIMIT] = {"memory-limit", "bytes from 32M to 64T (K, M, G, T stand for powers of 1,024), or 0 (none)",
         BYTES, POOL_MEMORY_MIN, 1ull << 46, 0, .or_zero = true},
+    [SET_LOG_LEVEL] = {"log-level", "off, error, warning, info or debug", CHOICE, .choices = levels,
+        .fallback = LOG_INFO},
 };
 
 void settings_init(struct settings *settings)

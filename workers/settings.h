@@ -23,6 +23,7 @@ enum setting {
 	SET_BACKGROUND_NICE,
 	SET_BACKGROUND_IO, /**< enum pool_io */
 	SET_MEMORY_LIMIT, /**< bytes; 0: none */
+	SET_LOG_LEVEL, /**< enum log_level */
 	SETTINGS
 };
 

@@ -44,6 +44,10 @@ struct cli {
 	enum varve_sync sync;
 	char *settings; /**< for a coordinator, as in struct varve_options; NULL: none given */
 	const char *config; /**< NULL: not given */
+	const char *metrics; /**< NULL: not given */
+	bool watch;
+	bool openmetrics;
+	double interval; /**< seconds between two looks */
 	bool check_config;
 	struct varve_workers change; /**< what is to be otherwise */
 	char **args; /**< positional arguments: between command->min and command->max of them */
@@ -92,6 +96,10 @@ enum option_key {
 	OPTION_MIN,
 	OPTION_MAX,
 	OPTION_IDLE,
+	OPTION_METRICS,
+	OPTION_WATCH,
+	OPTION_INTERVAL,
+	OPTION_OPENMETRICS,
 	OPTION_SETTING, /**< up to OPTION_SETTING_LAST: a setting of the coordinator that has the option's name */
 	OPTION_SETTING_LAST = OPTION_SETTING + 31,
 };

@@ -13,6 +13,7 @@ static int serve_run(struct cli *cli)
 
 	options.settings = cli->settings;
 	options.config = cli->config;
+	options.metrics = cli->metrics;
 	if (cli->check_config)
 		return complain_about(varve_serve_check(cli->args[0], &options, cli->json), NULL);
 	return complain_about(varve_serve(cli->args[0], &options), NULL);
@@ -21,7 +22,9 @@ static int serve_run(struct cli *cli)
 static const struct argp_option serve_options[] = {
     {"config", OPTION_CONFIG, "FILE", 0, "Configuration file (default: /etc/varve.conf, if it is there)", 0},
     {"check-config", OPTION_CHECK_CONFIG, NULL, 0, "Show the settings and where each comes from; serve nothing", 0},
-    {"json", OPTION_JSON, NULL, 0, "Show them as JSON", 0}, {NULL, 0, NULL, 0, "Settings:", 1},
+    {"json", OPTION_JSON, NULL, 0, "Show them as JSON", 0},
+    {"metrics", OPTION_METRICS, "SOCKET", 0, "Give OpenMetrics text to whoever connects to this Unix socket", 0},
+    {NULL, 0, NULL, 0, "Settings:", 1},
     {"workers", OPTION_SETTING, "N", 0, "Most worker processes, 1 to 1024 (default: the CPUs this process has)", 1},
     {"min-workers", OPTION_SETTING + 1, "N", 0, "Workers that are kept while there is nothing to do (0)", 1},
     {"idle-timeout", OPTION_SETTING + 2, "SECONDS", 0, "When a worker without a job ends; 0: never (60)", 1},
@@ -32,7 +35,10 @@ static const struct argp_option serve_options[] = {
     {"sync", OPTION_SETTING + 6, "WHEN", 0, "When files are synced to the device: persist, commit or none (persist)",
         1},
     {"background-nice", OPTION_SETTING + 7, "N", 0, "How nice background work is, 0 to 19 (10)", 1},
-    {"background-io", OPTION_SETTING + 8, "CLASS", 0, "Its I/O priority: normal, low or idle (low)", 1}, {0}};
+    {"background-io", OPTION_SETTING + 8, "CLASS", 0, "Its I/O priority: normal, low or idle (low)", 1},
+    {"log-level", OPTION_SETTING + 9, "LEVEL", 0, "What is logged to stderr: off, error, warning, info or debug (info)",
+        1},
+    {0}};
 
 const struct command command_serve = {.name = "serve",
     .args = "STORE",

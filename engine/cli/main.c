@@ -153,7 +153,7 @@ static void help_rewrite(struct top *top, char **help)
 int main(int argc, char **argv)
 {
 	struct top top = {0};
-	struct cli cli = {.change = VARVE_WORKERS_INIT};
+	struct cli cli = {.change = VARVE_WORKERS_INIT, .interval = 1};
 	char *help[3] = {NULL, NULL, NULL};
 	char name[32] = "varve"; /* what messages begin with, whatever path it was started by */
 	int code;

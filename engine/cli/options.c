@@ -83,6 +83,17 @@ static void idle_option(struct cli *cli, const char *arg, struct argp_state *sta
 		cli->change.idle_ms = (int64_t)(seconds * 1000 + 0.5);
 }
 
+static void interval_option(struct cli *cli, const char *arg, struct argp_state *state)
+{
+	char *end;
+	double seconds = strtod(arg, &end);
+
+	if (!*arg || *end || strspn(arg, "0123456789.") != strlen(arg) || seconds < 0.05 || seconds > 86400)
+		argp_error(state, "`%s' is not an interval: it goes from 0.05 to 86400 seconds", arg);
+	else
+		cli->interval = seconds;
+}
+
 static void workers_option(struct cli *cli, const char *arg, struct argp_state *state)
 {
 	uint64_t number;
@@ -176,6 +187,18 @@ static error_t command_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPTION_CONFIG:
 		cli->config = arg;
+		return 0;
+	case OPTION_METRICS:
+		cli->metrics = arg;
+		return 0;
+	case OPTION_WATCH:
+		cli->watch = true;
+		return 0;
+	case OPTION_INTERVAL:
+		interval_option(cli, arg, state);
+		return 0;
+	case OPTION_OPENMETRICS:
+		cli->openmetrics = true;
 		return 0;
 	case OPTION_CHECK_CONFIG:
 		cli->check_config = true;

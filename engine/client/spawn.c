@@ -103,6 +103,7 @@ int spawn_args(struct spawn_args *args, const struct varve_options *options, con
 	} else {
 		add_arg(args, "--foreground");
 		add_option(args, "--config", own.config);
+		add_option(args, "--metrics", own.metrics);
 	}
 	snprintf(args->workers, sizeof(args->workers), "%u", own.workers);
 	add_option(args, "--workers", own.workers ? args->workers : NULL);
