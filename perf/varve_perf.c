@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,26 @@ void perf_progress(const char *format, ...)
 		print_left();
 	}
 	fflush(stderr);
+}
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+	stopped = number;
+}
+
+static void catch_signals(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaction(numbers[i], &action, NULL);
+}
+
+bool perf_stopped(void)
+{
+	return stopped && perf_fail("ended by %s, without a report", strsignal(stopped)) < 0;
 }
 
 double perf_now(void)
@@ -274,6 +295,7 @@ static int run(struct settings *settings, const struct plan *plan)
 	struct report report = {0};
 	char made[4096];
 	int r = make_directory(settings, made);
+	catch_signals();
 	if (!r)
 		r = run_all(settings, plan, &report);
 	if (!r) {

@@ -430,6 +430,10 @@ int perf_fail(const char *format, ...) __attribute__((format(printf, 1, 2), cold
  * is a terminal. NULL: take it away. */
 void perf_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/** perf_stopped() - whether the run is to end (SIGINT, SIGTERM, SIGHUP); then with a sentence. To be asked between turns,
+ * so that stores are removed. */
+bool perf_stopped(void);
+
 double perf_now(void);
 
 #endif

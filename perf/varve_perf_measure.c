@@ -328,7 +328,7 @@ static int measure_state(struct bench *bench)
 		if (i >= ROUNDS_MIN && perf_now() - start > settings->budget)
 			break;
 		perf_progress("%s, round %zu of %zu", bench->c.cold ? "cold" : "warm", i + 1, rounds);
-		r = round_of_all(bench);
+		r = perf_stopped() ? -1 : round_of_all(bench);
 		bench->c.image_bytes = (uint64_t)(bench->restored_bytes / (double)(i + 1));
 	}
 	if (!r && !bench->c.cold)

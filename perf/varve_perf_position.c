@@ -52,7 +52,7 @@ static int rounds(struct store *store, const struct settings *settings, struct p
 			const struct state *to = &store->states.list[order[i]];
 			const struct state *from = &store->states.list[random_below(&random, count)];
 			perf_progress("round %zu of %zu, %zu of %zu", round + 1, settings->runs, i + 1, count);
-			if (turn(store, from, to, settings->cpus, &cases[order[i]]) < 0)
+			if (perf_stopped() || turn(store, from, to, settings->cpus, &cases[order[i]]) < 0)
 				return -1;
 		}
 	}

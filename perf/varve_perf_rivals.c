@@ -258,7 +258,7 @@ static int make_chain(struct rival *rival, const struct states *states)
 	for (size_t i = 0; i < states->count; i++) {
 		perf_progress("%s makes its chain, %zu of %zu", rival->method->scheme, i + 1, states->count);
 		const char *new = states->list[i].images[0].file;
-		if (rival->method->add(rival, i, old, new) < 0)
+		if (perf_stopped() || rival->method->add(rival, i, old, new) < 0)
 			return -1;
 		old = new;
 		rival->count++;

@@ -125,7 +125,7 @@ static int commit_history(struct store *store, const struct settings *settings, 
 	int r = kept ? 0 : perf_fail("out of memory");
 	for (size_t i = 0; i < source->commits && !r; i++) {
 		perf_progress("committing %zu of %zu", i + 1, source->commits);
-		r = commit_one(store, spec, source, i, &times, &id, measured);
+		r = perf_stopped() ? -1 : commit_one(store, spec, source, i, &times, &id, measured);
 		if (!r && kept[i])
 			r = states_keep(&store->states, store->copies, source, i, &id, kept[i] == KEPT);
 	}

@@ -23,6 +23,21 @@ for n in 1 2 9; do
 	holds test ! -s table
 done
 
+promise 'a run that is ended leaves nothing, and no report'
+"$program" --dir stores --json out --only modules-16 >table 2>err </dev/null &
+pid=$!
+for _ in $(seq 100); do
+	[ ! -e stores/modules-16.copies ] || break
+	sleep 0.02
+done
+kill -TERM $pid
+wait $pid
+holds test $? = 1
+says 'without a report'
+holds test ! -e out
+holds rmdir stores
+mkdir -p stores
+
 promise 'what is not there to be measured is said'
 perf 1 --only chain-7
 says --list
