@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "varve_perf.h"
+#include "varve_perf_report.h"
 
 /* What is on the line of progress. */
 static struct {
@@ -316,6 +317,8 @@ int main(int argc, char **argv)
 	struct settings settings = {.commits = 200, .seed = 1, .runs = 15, .budget = -1};
 	struct plan plan;
 	cpu_set_t set;
+	if (argc > 1 && !strcmp(argv[1], "report"))
+		return report_main(argc - 1, argv + 1);
 	argp_err_exit_status = 2;
 	settings.cpus = sched_getaffinity(0, sizeof(set), &set) < 0 ? 2 : (unsigned)CPU_COUNT(&set);
 	settings.workers = 2 * settings.cpus;

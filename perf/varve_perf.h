@@ -352,7 +352,7 @@ void figures_judge(struct report *report);
 
 int report_json(const struct report *report, const struct settings *settings, const char *path);
 
-/* ---- varve_perf_report.c ---------------------------------------------------------------------------------------- */
+/* ---- varve_perf_print.c ----------------------------------------------------------------------------------------- */
 
 void report_print(const struct report *report, const struct settings *settings);
 
