@@ -17,6 +17,7 @@ struct check {
 	struct job *job;
 	uint64_t *table; /* page hashes of the image */
 	bool broken; /* the image can not be rebuilt any more */
+	int stopped; /* what went wrong says nothing of any file: the job ends with it */
 };
 
 static void found(struct check *c, const struct place *place, bool damage, const char *problem)
@@ -29,7 +30,9 @@ static void found(struct check *c, const struct place *place, bool damage, const
 
 static void found_error(struct check *c, const struct place *place, int error)
 {
-	if (error == -ENOENT)
+	if (error == -ENOMEM || error == -EMFILE || error == -ENFILE)
+		c->stopped = error;
+	else if (error == -ENOENT)
 		found(c, place, true, "the file is missing");
 	else
 		found(c, place, true, err_text());
@@ -142,7 +145,8 @@ static void check_last(struct check *c, uint32_t last)
 	struct place place;
 	struct image_hash hash;
 	place_last(c->context, c->job->module, last, &place);
-	int r = image_load(c->context, &place, entry->size, &s->old);
+	/* What was rebuilt is not needed any more: one image in memory is enough. */
+	int r = image_load(c->context, &place, entry->size, &s->image);
 	if (r == -ENOENT && place.dir == c->context->priv)
 		return;
 	c->job->files++;
@@ -152,7 +156,7 @@ static void check_last(struct check *c, uint32_t last)
 		return;
 	}
 	c->job->bytes_read += entry->size;
-	hash_image(s->old.data, s->old.size, &hash);
+	hash_image(s->image.data, s->image.size, &hash);
 	if (!hash_equal(&hash, &entry->hash))
 		found(c, &place, true, "the image does not have the hash that was recorded for it");
 }
@@ -170,16 +174,19 @@ static void check_backing(struct check *c)
 		return;
 	}
 	const struct chain_entry *entry = chain_entry(c->context->catalog, c->job->module, c->job->stamp.entry);
-	struct image *image = &c->context->scratch->old;
+	struct image *image = &c->context->scratch->image;
 	struct image_hash hash;
 	bool same = false;
-	if (stamp_holds(&c->job->stamp, fd) && !image_load(c->context, &place, entry->size, image)) {
+	int r = stamp_holds(&c->job->stamp, fd) ? image_load(c->context, &place, entry->size, image) : -ESTALE;
+	if (!r) {
 		hash_image(image->data, image->size, &hash);
 		same = hash_equal(&hash, &entry->hash);
 	}
 	close(fd);
 	c->job->files++;
-	if (!same)
+	if (r == -ENOMEM)
+		found_error(c, &place, r);
+	else if (!same)
 		found(c, &place, false,
 		    "somebody else has written to the backing file; it is set right when the module is next used");
 }
@@ -202,14 +209,15 @@ int job_verify(struct job_context *context, struct job *job)
 	if (r)
 		return r;
 	check_base(&c);
-	for (uint32_t i = 1; i < length && !r; i++) {
+	for (uint32_t i = 1; i < length && !r && !c.stopped; i++) {
 		check_delta(&c, i, length - 1);
 		r = job_goes_on(context);
 	}
 	if (r)
 		return r;
-	if (length > 1)
+	if (length > 1 && !c.stopped)
 		check_last(&c, length - 1);
-	check_backing(&c);
-	return 0;
+	if (!c.stopped)
+		check_backing(&c);
+	return c.stopped;
 }

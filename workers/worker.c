@@ -274,8 +274,14 @@ static void run_job(struct worker *worker, struct job_context *context, struct j
 {
 	const struct pool_setup *setup = worker->start->setup;
 	struct job posted = *job;
+	unsigned tries = 0;
 
-	for (unsigned tries = 0; tries < 2; tries++) {
+	/* What a verification has found is told already: it is not run again. */
+	if (job->kind == JOB_VERIFY && setup->memory_limit) {
+		rest(worker, context);
+		tries = 1;
+	}
+	for (; tries < 2; tries++) {
 		*job = posted;
 		job->result = wake(worker, context);
 		if (job->result == 0)

@@ -113,6 +113,14 @@ Test(tuning, a_program_sets_what_its_coordinator_shall_have)
 	cr_assert(strstr(varve_last_error(), "1 to 256"), "%s", varve_last_error());
 }
 
+static unsigned findings;
+
+static void count_finding(void *arg, const struct varve_finding *finding)
+{
+	(void)arg, (void)finding;
+	findings++;
+}
+
 /* It must be a limit for one job that goes too far, never the end of the store. */
 Test(tuning, a_restore_that_needs_more_memory_than_workers_may_take_fails_and_changes_nothing)
 {
@@ -136,6 +144,10 @@ Test(tuning, a_restore_that_needs_more_memory_than_workers_may_take_fails_and_ch
 		unlink(store_path(i ? store_private("BIG", suffixes[i]) : ".varve/stamps"));
 
 	must(open_with("memory-limit=32M", &vm));
+	/* It says nothing of any file. */
+	must_fail(varve_verify(vm, count_finding, NULL, NULL), -ENOMEM);
+	cr_assert(strstr(varve_last_error(), "memory-limit"), "%s", varve_last_error());
+	cr_assert_eq(findings, 0);
 	must_fail(varve_restore(vm, &commits[1], NULL, NULL), -ENOMEM);
 	cr_assert(strstr(varve_last_error(), "memory-limit") && strstr(varve_last_error(), "32 MiB"), "%s",
 	    varve_last_error());
@@ -147,8 +159,36 @@ Test(tuning, a_restore_that_needs_more_memory_than_workers_may_take_fails_and_ch
 	varve_vm_close(vm);
 	end_processes();
 
-	must(open_with("memory-limit=1G", &vm));
+	must(open_with("memory-limit=100M", &vm));
 	must(varve_restore(vm, &commits[1], NULL, NULL));
+	must(varve_verify(vm, count_finding, NULL, NULL));
+	cr_assert_eq(findings, 0);
 	varve_vm_close(vm);
 	free(image);
+}
+
+/* Who is told of damage throws a commit away. */
+Test(tuning, want_of_memory_is_never_taken_for_damage)
+{
+	char fault[32];
+	int failed = 0;
+	setenv("VARVE_INLINE", "0", 1);
+	struct varve_vm *vm = store_open();
+	for (int k = 0; k < 4; k++)
+		store_commit_one(vm, "M", 20000, 'a' + k, NULL);
+	varve_vm_close(vm);
+	end_processes();
+	for (int n = 1; n <= how_many(16, 100); n++) {
+		snprintf(fault, sizeof(fault), "alloc:%d:ENOMEM", n);
+		fault_set("worker", fault, false);
+		must(open_with("workers=1", &vm));
+		int r = varve_verify(vm, count_finding, NULL, NULL);
+		cr_assert(r == 0 || r == -ENOMEM || r == -EAGAIN, "%s: %d, %s", fault, r, varve_last_error());
+		cr_assert_eq(findings, 0, "%s: something is said of a file", fault);
+		failed += r == -ENOMEM;
+		varve_vm_close(vm);
+		end_processes();
+		fault_clear();
+	}
+	cr_assert_gt(failed, 0);
 }
