@@ -252,7 +252,8 @@ int image_walk(struct job_context *context, struct job *job, uint32_t target, st
 	return r ? r : build(context, job, 0, steps, image, true);
 }
 
-int image_build(struct job_context *context, struct job *job, uint32_t target, struct image *image)
+/* Takes one way to the image, and verifies what it leads to. */
+static int build_by(struct job_context *context, struct job *job, uint32_t target, enum way way, struct image *image)
 {
 	const struct chain_entry *entry = chain_entry(context->catalog, job->module, target);
 	struct steps *steps = context->scratch->steps;
@@ -263,20 +264,32 @@ int image_build(struct job_context *context, struct job *job, uint32_t target, s
 		    context, job->module, target, catalog_module(context->catalog, job->module)->length - 1, &place);
 	else
 		place_base(context, job->module, &place);
-	int r = plan_rebuild(context, job->module, target, steps, &start);
-	bool tiers = steps->tiers;
+	int r = plan_rebuild(context, job->module, target, way, steps, &start);
 	if (!r)
 		r = build(context, job, start, steps, image, false);
 	if (!r)
 		r = map_failed() ? -EIO : image_verify(context, image, entry, &place);
-	if (!r || target == 0 || r == -ECANCELED)
+	return r;
+}
+
+int image_build(struct job_context *context, struct job *job, uint32_t target, struct image *image)
+{
+	struct steps *steps = context->scratch->steps;
+	struct place tiers;
+	bool tiers_wrong = false;
+	enum way way = WAY_ANY;
+	int r = build_by(context, job, target, way, image);
+	while (r && r != -ECANCELED && target > 0 && (way = plan_other(steps)) != WAYS) {
+		tiers_wrong |= way == WAY_DELTAS;
+		warm_drop(context, job->module);
+		r = build_by(context, job, target, way, image);
+	}
+	/* Once more, step by step, to name the file that is to blame. */
+	if (r && r != -ECANCELED && target > 0)
+		r = image_walk(context, job, target, image);
+	if (r || !tiers_wrong || context->priv->fd < 0)
 		return r;
-	/* All else is only a short cut. Whatever is wrong with it, the chain decides; and tiers are made again. */
-	warm_drop(context, job->module);
-	r = image_walk(context, job, target, image);
-	if (r || !tiers || context->priv->fd < 0)
-		return r;
-	place_tiers(context, job->module, &place);
-	file_unlink(place.dir, place.name);
+	place_tiers(context, job->module, &tiers); /* they will be made again */
+	file_unlink(tiers.dir, tiers.name);
 	return 0;
 }

@@ -43,14 +43,14 @@ static void close_fd(int fd)
 }
 
 /* The pages that the steps touch in the shard, from the base or the last. */
-static int build(struct shard *x)
+static int build_by(struct shard *x, enum way way)
 {
 	struct job_context *context = x->context;
 	struct job *job = x->job;
 	struct job_scratch *s = context->scratch;
 	struct place place;
 	uint32_t start;
-	int r = plan_rebuild(context, job->module, job->target, s->steps, &start);
+	int r = plan_rebuild(context, job->module, job->target, way, s->steps, &start);
 	if (r)
 		return r;
 	if (start)
@@ -58,6 +58,7 @@ static int build(struct shard *x)
 	else
 		place_base(context, job->module, &place);
 	uint64_t size = chain_entry(context->catalog, job->module, start)->size;
+	close_fd(x->whole_fd);
 	x->whole_fd = file_open(place.dir, place.name, O_RDONLY);
 	if (x->whole_fd < 0)
 		return x->whole_fd;
@@ -70,6 +71,13 @@ static int build(struct shard *x)
 		r = fail(EBADMSG, "the deltas of a module lead to another size");
 	x->rebuild.whole_size = size;
 	return r;
+}
+
+static int build(struct shard *x)
+{
+	int r = build_by(x, WAY_ANY);
+	return r && r != -ECANCELED && plan_other(x->context->scratch->steps) == WAY_FORWARD ? build_by(x, WAY_FORWARD)
+	                                                                                     : r;
 }
 
 /* Maps the window's bytes of the whole image; a hole in it needs no reading. */

@@ -6,7 +6,7 @@
  *   t > s   the deltas (and tiers) from s to t, applied to the backing file's own pages
  *   t < s   undo deltas, the same the other way, where they are kept for all entries from s down to t + 1
  *   t < s   else: the lists of changed pages in the deltas from t to s say which pages; these, and those that the way
- *           to them needs, are rebuilt from a whole image
+ *           to them needs, are rebuilt from the base
  *
  * From one to the other the image may have grown, but not shrunk and grown again: then pages would have become zero
  * that no delta names.
@@ -102,12 +102,11 @@ static int back_by_rebuilding(struct job_context *context, struct job *job, uint
 	if (!r)
 		r = steps_pages(context, job, s->steps, mark_runs, bits);
 	if (!r)
-		r = plan_rebuild(context, job->module, job->target, s->steps, &start);
+		r = plan_rebuild(context, job->module, job->target, WAY_FORWARD, s->steps, &start);
 	if (!r)
-		r = start ? warm_last(context, kept, job->module) : warm_base(context, kept, job->module);
-	struct whole *whole = start ? &kept->last : &kept->base;
+		r = warm_base(context, kept, job->module);
 	if (!r)
-		r = image_begin_mapped(&s->image, whole->map.data, whole->size);
+		r = image_begin_mapped(&s->image, kept->base.map.data, kept->base.size);
 	if (!r)
 		r = steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
 	if (!r)

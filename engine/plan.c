@@ -125,13 +125,28 @@ static bool undo_is_cheaper(const struct job_context *context, uint32_t module, 
 	return bytes < limit && plan_grows(context, module, to, last);
 }
 
-int plan_rebuild(struct job_context *context, uint32_t module, uint32_t to, struct steps *steps, uint32_t *start)
+int plan_rebuild(
+    struct job_context *context, uint32_t module, uint32_t to, enum way way, struct steps *steps, uint32_t *start)
 {
 	uint32_t last = catalog_module(context->catalog, module)->length - 1;
 	*start = 0;
-	int r = plan_forward(context, module, 0, to, true, steps);
-	if (r || to == 0 || !undo_is_cheaper(context, module, to, cost(steps)))
+	int r = plan_forward(context, module, 0, to, way != WAY_DELTAS, steps);
+	if (r || way != WAY_ANY || to == 0 || !undo_is_cheaper(context, module, to, cost(steps)))
 		return r;
 	*start = last;
 	return plan_back(context, module, last, to, steps);
+}
+
+enum way plan_other(const struct steps *steps)
+{
+	enum way way = WAYS;
+	if (!steps->count)
+		return WAY_FORWARD; /* it is the last */
+	for (size_t i = 0; i < steps->count; i++) {
+		if (steps->list[i].kind == STEP_UNDO)
+			return WAY_FORWARD;
+		if (steps->list[i].kind == STEP_TIER)
+			way = WAY_DELTAS;
+	}
+	return way;
 }

@@ -41,8 +41,21 @@ int plan_back(struct job_context *context, uint32_t module, uint32_t from, uint3
  * images off. There are no undo deltas for any other step. */
 bool plan_grows(const struct job_context *context, uint32_t module, uint32_t low, uint32_t high);
 
+/** Ways to an entry from a whole image, each of which may lead there though the one before does not. */
+enum way {
+	WAY_ANY, /**< whatever is cheapest, if all files that there should be are there */
+	WAY_FORWARD, /**< no undo deltas: they may not have been made yet */
+	WAY_DELTAS, /**< no tiers either */
+	WAYS,
+};
+
 /** plan_rebuild() - the cheapest steps to entry @to from a whole image, the base (*@start = 0) or the last. */
-int plan_rebuild(struct job_context *context, uint32_t module, uint32_t to, struct steps *steps, uint32_t *start);
+int plan_rebuild(
+    struct job_context *context, uint32_t module, uint32_t to, enum way way, struct steps *steps, uint32_t *start);
+
+/** plan_other() - the way to try next where these steps do not lead to the image: one that has others; WAYS: there is
+ * none. */
+enum way plan_other(const struct steps *steps);
 
 void steps_free(struct steps *steps);
 

@@ -127,11 +127,12 @@ int rebuild_write(struct rebuild *b, const uint8_t *now, uint64_t there, uint64_
 /* ---- a whole file at once --------------------------------------------------------------------------------------- */
 
 /* The image, as far as the steps touch it; what it was made of in *@whole. Returns 1, 0 or -errno. */
-static int build(struct job_context *context, struct job *job, struct warm_module *kept, struct whole **whole)
+static int build(
+    struct job_context *context, struct job *job, enum way way, struct warm_module *kept, struct whole **whole)
 {
 	struct job_scratch *s = context->scratch;
 	uint32_t start;
-	int r = plan_rebuild(context, job->module, job->target, s->steps, &start);
+	int r = plan_rebuild(context, job->module, job->target, way, s->steps, &start);
 	if (r)
 		return r;
 	*whole = start ? &kept->last : &kept->base;
@@ -167,7 +168,9 @@ int restore_rebuild(struct job_context *context, struct job *job, int fd, const 
 	const struct chain_entry *to = chain_entry(context->catalog, job->module, job->target);
 	struct warm_module *kept = warm_module(context, job->module);
 	struct whole *whole = NULL;
-	int r = kept ? build(context, job, kept, &whole) : -ENOMEM;
+	int r = kept ? build(context, job, WAY_ANY, kept, &whole) : -ENOMEM;
+	if (!r && plan_other(s->steps) == WAY_FORWARD)
+		r = build(context, job, WAY_FORWARD, kept, &whole);
 	if (r <= 0)
 		return r;
 	struct rebuild b = {.job = job,
