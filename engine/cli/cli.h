@@ -180,7 +180,7 @@ char *text_clean(const char *text, bool line);
 /** print_clean() - write text that came from a file, so that it can not play tricks on the terminal. */
 void print_clean(FILE *stream, const char *text);
 
-/** A table: cells are added row by row; table_print() writes and frees them. */
+/** A table: cells are added row by row; table_write() writes and frees them. */
 struct table {
 	const char *align; /**< a letter per column: 'l' or 'r' */
 	char **cells;
@@ -190,7 +190,8 @@ struct table {
 
 void table_begin(struct table *table, const char *align);
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void table_print(struct table *table);
+void table_write(FILE *to, struct table *table);
+void table_print(struct table *table); /**< to stdout */
 
 /** print_json() - write @value as a line, and free it. */
 void print_json(json_t *value);

@@ -1,181 +1,121 @@
 /*
  * cmd_status.c - varve status: the store, and the processes that serve it.
  */
-#include <stdio.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "cli.h"
+#include "status.h"
 
-static json_t *worker_json(const struct varve_worker_stat *worker)
+/* ---- OpenMetrics ------------------------------------------------------------------------------------------------ */
+
+/* Writes the text beside @path and renames it: whoever reads @path finds a whole one, the old or the new. Says what went
+ * wrong. */
+static int file_replace(const char *path, const char *text)
 {
-	return json_pack("{s:i, s:b, s:o, s:o, s:o, s:f, s:o}", "pid", worker->pid, "busy", worker->busy, "jobs",
-	    json_number(worker->jobs), "bytes_read", json_number(worker->bytes_read), "bytes_written",
-	    json_number(worker->bytes_written), "busy_share", worker->busy_share, "restarts",
-	    json_number(worker->restarts));
+	mode_t mask = umask(0);
+	char *name;
+	FILE *stream;
+	int fd, bad;
+
+	umask(mask);
+	if (asprintf(&name, "%s.XXXXXX", path) < 0)
+		return complain("out of memory");
+	fd = mkstemp(name);
+	stream = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!stream) {
+		bad = errno;
+		if (fd >= 0)
+			close(fd);
+		complain("%s can not be written: %s", fd < 0 ? name : path, strerror(bad));
+		free(name);
+		return EXIT_FAILED;
+	}
+	/* For a collector that is another user: as any file that is made anew. */
+	bad = fchmod(fd, 0666 & ~mask) < 0 || fputs(text, stream) < 0;
+	bad |= fclose(stream) != 0;
+	if (!bad)
+		bad = rename(name, path) < 0;
+	if (bad) {
+		complain("%s can not be written: %s", path, strerror(errno));
+		unlink(name);
+	}
+	free(name);
+	return bad ? EXIT_FAILED : EXIT_DONE;
 }
 
-static json_t *module_json(const struct varve_module_stat *module)
+static int metrics_run(struct cli *cli)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "module", json_id(&module->module), "size",
-	    json_number(module->size), "commits", json_number(module->commits), "base_bytes",
-	    json_number(module->base_bytes), "deltas_bytes", json_number(module->deltas_bytes), "last_bytes",
-	    json_number(module->last_bytes), "private_bytes", json_number(module->private_bytes));
-}
+	char *text;
+	int code = EXIT_DONE, err = varve_metrics(cli->vm, &text);
 
-static void status_json(const struct varve_stat *stat)
-{
-	json_t *workers = json_array();
-	json_t *modules = json_array();
-	json_t *status = json_pack("{s:o, s:o, s:o, s:o, s:i, s:f, s:o, s:o, s:o, s:o}", "store",
-	    json_text(stat->store), "commits", json_number(stat->commits), "persisted", json_number(stat->persisted),
-	    "current", stat->has_current ? json_id(&stat->current) : json_null(), "coordinator_pid",
-	    stat->coordinator_pid, "uptime", stat->uptime, "clients", json_number(stat->clients), "session_pid",
-	    stat->session_pid ? json_integer(stat->session_pid) : json_null(), "io_method", json_text(stat->io_method),
-	    "io_reason", json_text(stat->io_reason));
-
-	json_object_set_new(status, "restores", json_number(stat->restores));
-	json_object_set_new(status, "checkouts", json_number(stat->checkouts));
-	json_object_set_new(status, "commits_made", json_number(stat->commits_made));
-	json_object_set_new(status, "jobs", json_number(stat->jobs));
-	for (size_t i = 0; i < stat->workers_count; i++)
-		json_array_append_new(workers, worker_json(&stat->workers[i]));
-	json_object_set_new(status, "workers", workers);
-	for (size_t i = 0; i < stat->modules_count; i++)
-		json_array_append_new(modules, module_json(&stat->modules[i]));
-	json_object_set_new(status, "modules", modules);
-	print_json(status);
-}
-
-static void summary_print(const struct varve_stat *stat)
-{
-	fputs("Store        ", stdout);
-	print_clean(stdout, stat->store);
-	printf("\nCommits      %llu, %llu of them persisted\n", (unsigned long long)stat->commits,
-	    (unsigned long long)stat->persisted);
-	printf("Current      %s\n", stat->has_current ? text_id(&stat->current).s : "none yet");
-	printf("Coordinator  process %d, for %s, %s\n", stat->coordinator_pid, text_seconds(stat->uptime).s,
-	    text_count(stat->clients, "client", "clients").s);
-	if (stat->session_pid)
-		printf("Session      of process %d\n", stat->session_pid);
+	if (err)
+		return complain_about(err, NULL);
+	if (cli->count > 1)
+		code = file_replace(cli->args[1], text);
 	else
-		printf("Session      none\n");
-	printf("Reading      %s", stat->io_method);
-	if (*stat->io_reason) {
-		fputs(", because ", stdout);
-		print_clean(stdout, stat->io_reason);
-	}
-	printf("\nDone         %s, %s, %s; %s\n", text_count(stat->commits_made, "commit", "commits").s,
-	    text_count(stat->restores, "restore", "restores").s, text_count(stat->checkouts, "checkout", "checkouts").s,
-	    text_count(stat->jobs, "job", "jobs").s);
+		fputs(text, stdout);
+	varve_metrics_free(text);
+	return code;
 }
 
-static void head_add(struct table *table, const char *const *names)
+/* ---- status ----------------------------------------------------------------------------------------------------- */
+
+static int usage(const char *sentence)
 {
-	for (; *names; names++)
-		table_cell(table, "%s", *names);
-}
-
-static void workers_print(const struct varve_stat *stat)
-{
-	static const char *const names[] = {
-	    "WORKER", "PROCESS", "NOW", "JOBS", "READ", "WRITTEN", "BUSY", "RESTARTS", NULL};
-	struct table table;
-
-	if (!stat->workers_count) {
-		puts("\nNo workers.");
-		return;
-	}
-	putchar('\n');
-	table_begin(&table, "rrlrrrrr");
-	head_add(&table, names);
-	for (size_t i = 0; i < stat->workers_count; i++) {
-		const struct varve_worker_stat *worker = &stat->workers[i];
-
-		table_cell(&table, "%zu", i);
-		table_cell(&table, "%d", worker->pid);
-		table_cell(&table, "%s", worker->busy ? "busy" : "idle");
-		table_cell(&table, "%llu", (unsigned long long)worker->jobs);
-		table_cell(&table, "%s", text_size(worker->bytes_read).s);
-		table_cell(&table, "%s", text_size(worker->bytes_written).s);
-		table_cell(&table, "%.1f %%", worker->busy_share * 100);
-		table_cell(&table, "%u", worker->restarts);
-	}
-	table_print(&table);
-}
-
-static void sizes_add(struct table *table, const struct varve_module_stat *module)
-{
-	table_cell(table, "%s", text_size(module->size).s);
-	table_cell(table, "%llu", (unsigned long long)module->commits);
-	table_cell(table, "%s", text_size(module->base_bytes).s);
-	table_cell(table, "%s", text_size(module->deltas_bytes).s);
-	table_cell(table, "%s", text_size(module->last_bytes).s);
-	table_cell(table, "%s", text_size(module->private_bytes).s);
-}
-
-static void modules_print(const struct varve_stat *stat)
-{
-	static const char *const names[] = {"MODULE", "IMAGE", "CHAIN", "BASE", "DELTAS", "LAST", "PRIVATE", NULL};
-	struct varve_module_stat sum = {0};
-	struct table table;
-
-	if (!stat->modules_count) {
-		puts("\nNo modules.");
-		return;
-	}
-	putchar('\n');
-	table_begin(&table, "lrrrrrr");
-	head_add(&table, names);
-	for (size_t i = 0; i < stat->modules_count; i++) {
-		const struct varve_module_stat *module = &stat->modules[i];
-
-		table_cell(&table, "%s", text_short(&module->module).s);
-		sizes_add(&table, module);
-		sum.size += module->size;
-		sum.commits += module->commits;
-		sum.base_bytes += module->base_bytes;
-		sum.deltas_bytes += module->deltas_bytes;
-		sum.last_bytes += module->last_bytes;
-		sum.private_bytes += module->private_bytes;
-	}
-	if (stat->modules_count > 1) {
-		table_cell(&table, "all %zu", stat->modules_count);
-		sizes_add(&table, &sum);
-	}
-	table_print(&table);
+	complain("%s", sentence);
+	return EXIT_USAGE;
 }
 
 static int status_run(struct cli *cli)
 {
 	struct varve_stat *stat;
-	int err, code = store_open(cli, STORE_EXISTS);
+	int err, code;
 
+	if (cli->count > 1 && !cli->openmetrics)
+		return usage("a FILE is for --openmetrics only");
+	if (cli->openmetrics && (cli->watch || cli->json))
+		return usage("--openmetrics goes neither with --watch nor with --json");
+	code = store_open(cli, STORE_EXISTS);
 	if (code)
 		return code;
+	if (cli->openmetrics)
+		return metrics_run(cli);
+	if (cli->watch)
+		return status_watch(cli);
 	err = varve_stat(cli->vm, &stat);
 	if (err)
 		return complain_about(err, NULL);
-	if (cli->json) {
-		status_json(stat);
-	} else {
-		summary_print(stat);
-		workers_print(stat);
-		modules_print(stat);
-	}
+	if (cli->json)
+		print_json(status_json(stat));
+	else
+		status_print(stdout, stat, NULL);
 	varve_stat_free(stat);
 	return EXIT_DONE;
 }
 
-static const struct argp_option status_options[] = {OPTIONS_JSON, OPTIONS_STORE, {0}};
+static const struct argp_option status_options[] = {
+    {"watch", OPTION_WATCH, NULL, 0, "Keep the screen up to date until q or Ctrl-C; without a terminal, write lines",
+        0},
+    {"interval", OPTION_INTERVAL, "SECONDS", 0, "How often --watch looks (1)", 0},
+    {"openmetrics", OPTION_OPENMETRICS, NULL, 0, "Write OpenMetrics text, into FILE if it is given", 0}, OPTIONS_JSON,
+    OPTIONS_STORE, {0}};
 
 const struct command command_status = {.name = "status",
-    .args = "STORE",
+    .args = "STORE [FILE]",
     .help = "Show the store, its coordinator and its workers.\n\n"
-            "For each worker: jobs done, bytes read and written, and the share of its time that it was busy; for each "
+            "For each worker: what it does, jobs done, bytes read and written, and the share of its time that it was "
+            "busy; for restores, checkouts and commits: how long they took; what is under way, and how far; for each "
             "module: how long its chain is, and what it takes on disk. With no coordinator running, one is started for "
-            "this, so that figures of processes begin at zero.\v"
+            "this, so that figures of processes begin at zero. --watch keeps it running; with --json it writes an "
+            "object for each look. With --openmetrics, FILE is replaced whole, for the textfile collector of a node "
+            "exporter.\v"
             "Example:\n"
-            "  watch varve status store/\n",
+            "  varve status store/ --watch\n"
+            "  varve status store/ --openmetrics /var/lib/node_exporter/varve.prom\n",
     .options = status_options,
     .min = 1,
-    .max = 1,
+    .max = 2,
     .run = status_run};

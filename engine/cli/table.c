@@ -46,18 +46,18 @@ static size_t cell_width(const char *cell)
 	return width;
 }
 
-static void cell_print(const char *cell, char align, size_t width, bool last)
+static void cell_print(FILE *to, const char *cell, char align, size_t width, bool last)
 {
 	int padding = (int)(width - cell_width(cell));
 
 	if (align == 'r')
-		printf("%*s%s", padding, "", cell);
+		fprintf(to, "%*s%s", padding, "", cell);
 	else
-		printf("%s%*s", cell, last ? 0 : padding, "");
-	fputs(last ? "\n" : "  ", stdout);
+		fprintf(to, "%s%*s", cell, last ? 0 : padding, "");
+	fputs(last ? "\n" : "  ", to);
 }
 
-void table_print(struct table *table)
+void table_write(FILE *to, struct table *table)
 {
 	size_t columns = strlen(table->align);
 	size_t *widths = memory_take(columns, sizeof(*widths));
@@ -71,12 +71,17 @@ void table_print(struct table *table)
 	for (size_t i = 0; i < table->count; i++) {
 		size_t column = i % columns;
 
-		cell_print(table->cells[i], table->align[column], widths[column], column + 1 == columns);
+		cell_print(to, table->cells[i], table->align[column], widths[column], column + 1 == columns);
 		free(table->cells[i]);
 	}
 	free(table->cells);
 	free(widths);
 	*table = (struct table) {.align = table->align};
+}
+
+void table_print(struct table *table)
+{
+	table_write(stdout, table);
 }
 
 void print_json(json_t *value)

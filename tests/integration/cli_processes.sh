@@ -18,14 +18,16 @@ wait_until() {
 
 promise 'status tells all there is, under keys that stay'
 exits 0 --json status store
-json 'keys == ["checkouts","clients","commits","commits_made","coordinator_pid","current","io_method","io_reason",
-	"jobs","modules","persisted","restores","session_pid","store","uptime","workers"]'
+json 'keys == ["background","checkouts","clients","commits","commits_made","coordinator_pid","current","damage_found",
+	"io_method","io_reason","jobs","jobs_running","jobs_waiting","latency","modules","operations","persisted","restores",
+	"session_pid","store","uptime","worker_deaths","workers"]'
 json '.commits == 5 and .persisted == 5 and .clients >= 1 and .session_pid == null'
 json ".store == \"$(realpath store)\""
 json '.io_method | . == "io_uring" or . == "pread"'
-json '.workers | length >= 1 and all(keys == ["busy","busy_share","bytes_read","bytes_written","jobs","pid","restarts"])'
+json '.workers | length >= 1 and all(keys == ["busy","busy_seconds","busy_share","bytes_read","bytes_written","job",
+	"jobs","module","pid","restarts","state"])'
 json '.modules | length == 2 and all(keys == ["base_bytes","commits","deltas_bytes","last_bytes","module",
-	"private_bytes","size"])'
+	"private_bytes","size","tiers_bytes","undo_bytes"])'
 json '.modules | map(.commits) == [3,1]'
 exits 0 status store
 holds grep -q '^Coordinator ' out
