@@ -19,6 +19,8 @@
 
 /** A way to restore counts as no faster than another if it saves less than this share of the time. */
 #define TUNE_TOLERANCE 0.05
+/** So many rounds are needed to tell anything from chance. */
+#define TUNE_ROUNDS_MIN 5
 
 /* ---- tune_scratch.c: the scratch store -------------------------------------------------------------------------- */
 
@@ -108,9 +110,11 @@ struct advice {
 	const struct trial *best; /**< the fastest */
 	const struct trial *use;
 	const struct trial *usual; /**< what is used without any setting; NULL: it was not tried */
+	bool unproven; /**< something was faster than usual, but that may be chance */
+	bool noisy; /**< the rounds differ much */
 	bool set_workers; /**< the number of workers differs from the default */
 	bool set_io;
-	double gain; /**< time saved against usual, as a share */
+	double usual_slower; /**< how many times as long as @use that takes */
 	char why[512];
 };
 

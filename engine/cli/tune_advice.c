@@ -3,14 +3,18 @@
  *
  * Two trials are compared round by round, since both restored the same commits then and met the same machine: what counts
  * is the median of the ratios of their times. The smallest number of workers that is no more than TUNE_TOLERANCE slower
- * than the fastest one is the one to use: further workers cost memory, and CPUs that the VM may want. io_uring or pread
- * is worth setting only if the other is slower by more than that.
+ * than the fastest one is the one to use: further workers cost memory, and CPUs that the VM may want. Another method than
+ * the default, or more workers, are worth setting only if that is faster by more than chance can explain: if 1 lies
+ * outside the interval that has the true median of the ratios in it with a probability of about 95 % (by the binomial
+ * distribution, whatever the times' own is). On a machine that is busy with other work, hardly anything is.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tune.h"
+
+#define NOISY 0.5 /* quartiles that lie further apart say little */
 
 const char *io_name(enum varve_io io)
 {
@@ -52,17 +56,31 @@ void trial_sum_up(struct trial *trial, size_t rounds)
 	free(sorted);
 }
 
-/* How many times as long as @b the trial @a takes. */
-static double slower(const struct tune *tune, const struct trial *a, const struct trial *b)
+/* How many times as long as @b the trial @a takes; *@least: what it is in all probability more than. */
+static double slower(const struct tune *tune, const struct trial *a, const struct trial *b, double *least)
 {
 	double *ratios = memory_take(tune->rounds, sizeof(*ratios)), median;
+	size_t n = tune->rounds, rank = 0;
 
 	for (size_t i = 0; i < tune->rounds; i++)
 		ratios[i] = a->seconds[i] / b->seconds[i];
 	qsort(ratios, tune->rounds, sizeof(*ratios), by_value);
 	median = quantile(ratios, tune->rounds, 0.5);
+	/* The interval begins at rank n/2 - sqrt(n). */
+	while (n - 2 * (rank + 1) < n && (n - 2 * (rank + 1)) * (n - 2 * (rank + 1)) >= 4 * n)
+		rank++;
+	if (least)
+		*least = n < TUNE_ROUNDS_MIN ? 0 : ratios[rank];
 	free(ratios);
 	return median;
+}
+
+/* Whether @a is slower than @b, and not by chance. */
+static bool surely_slower(const struct tune *tune, const struct trial *a, const struct trial *b)
+{
+	double least;
+
+	return slower(tune, a, b, &least) > 1 + TUNE_TOLERANCE && least > 1;
 }
 
 static const struct trial *fastest(const struct tune *tune, enum varve_io io)
@@ -84,7 +102,7 @@ static const struct trial *fewest(const struct tune *tune, const struct trial *b
 	for (size_t i = 0; i < tune->trials_count; i++) {
 		const struct trial *trial = &tune->trials[i];
 
-		if (trial->io == best->io && slower(tune, trial, best) <= 1 + TUNE_TOLERANCE)
+		if (trial->io == best->io && slower(tune, trial, best, NULL) <= 1 + TUNE_TOLERANCE)
 			return trial;
 	}
 	return best;
@@ -122,11 +140,13 @@ static int why_workers(const struct advice *advice, const struct tune *tune, cha
 {
 	const struct trial *use = advice->use, *best = advice->best;
 	const struct trial *one = &tune->trials[use->io == tune->trials[0].io ? 0 : tune->trials_count / 2];
-	double saved = 100 * (1 - 1 / slower(tune, use, best));
+	double saved = 100 * (1 - 1 / slower(tune, use, best, NULL));
 	unsigned most = most_tried(tune);
 
 	if (!handed_over(tune))
 		return snprintf(text, size, "The restores are so small that the coordinator did all by itself.");
+	if (advice->unproven)
+		return snprintf(text, size, "Nothing was faster by more than chance can explain.");
 	if (most == 1)
 		return snprintf(text, size, "No other number of workers was tried.");
 	if (use->workers < best->workers && saved >= 1)
@@ -135,7 +155,7 @@ static int why_workers(const struct advice *advice, const struct tune *tune, cha
 		    best->workers, saved);
 	if (use->workers == 1)
 		return snprintf(text, size, "More workers were not faster.");
-	return snprintf(text, size, "One alone takes %.1f times as long%s.", slower(tune, one, use),
+	return snprintf(text, size, "One alone takes %.1f times as long%s.", slower(tune, one, use, NULL),
 	    use->workers < most ? ", and more were not faster"
 	                        : ", and no more were tried: see whether --max finds better");
 }
@@ -146,16 +166,16 @@ static void why_io(
 	double ratio;
 
 	if (!uring || !pread) {
-		snprintf(text, size, *tune->io_reason ? " io_uring can not be used: %s." : "", tune->io_reason);
+		if (*tune->io_reason)
+			snprintf(text, size, " io_uring can not be used: %s.", tune->io_reason);
 		return;
 	}
-	ratio = slower(tune, pread, uring);
-	if (ratio > 1 + TUNE_TOLERANCE || 1 / ratio > 1 + TUNE_TOLERANCE)
+	ratio = slower(tune, pread, uring, NULL);
+	if (surely_slower(tune, pread, uring) || surely_slower(tune, uring, pread))
 		snprintf(text, size, " Reading by %s takes %.0f %% longer.", ratio > 1 ? "pread" : "io_uring",
 		    100 * ((ratio > 1 ? ratio : 1 / ratio) - 1));
 	else
-		snprintf(
-		    text, size, " The reading method makes no difference of more than %.0f %%.", 100 * TUNE_TOLERANCE);
+		snprintf(text, size, " The reading method makes no clear difference.");
 }
 
 void advice_find(struct advice *advice, const struct tune *tune)
@@ -164,13 +184,18 @@ void advice_find(struct advice *advice, const struct tune *tune)
 	int length;
 
 	*advice = (struct advice) {.best = uring ? uring : pread, .usual = by_default(tune)};
-	if (uring && pread && slower(tune, uring, pread) > 1 + TUNE_TOLERANCE)
+	if (uring && pread && surely_slower(tune, uring, pread))
 		advice->best = pread;
 	advice->use = fewest(tune, advice->best);
+	if (advice->usual && advice->use->io == advice->usual->io && advice->use->workers > advice->usual->workers)
+		advice->unproven = !surely_slower(tune, advice->usual, advice->use);
+	if (advice->unproven)
+		advice->use = advice->usual;
 	advice->set_workers = advice->use->workers != tune->usual;
 	advice->set_io = advice->use->io != tune->trials[0].io;
 	if (advice->usual)
-		advice->gain = 1 - slower(tune, advice->use, advice->usual);
+		advice->usual_slower = slower(tune, advice->usual, advice->use, NULL);
+	advice->noisy = advice->use->high > (1 + NOISY) * advice->use->low;
 	length = why_workers(advice, tune, advice->why, sizeof(advice->why));
 	if (length > 0 && (size_t)length < sizeof(advice->why))
 		why_io(tune, uring, pread, advice->why + length, sizeof(advice->why) - (size_t)length);

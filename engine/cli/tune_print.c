@@ -8,6 +8,7 @@
  */
 #include <langinfo.h>
 #include <locale.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,31 @@ static struct row row_make(const struct tune *tune, size_t i, const struct unit 
 	return row;
 }
 
+/* Words of a text, in lines that fit the terminal. */
+static void print_wrapped(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void print_wrapped(const char *format, ...)
+{
+	int column = 0, width = terminal_width();
+	char *text, *rest;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = memory_take(1, 1);
+	va_end(args);
+	for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+		int length = (int)strlen(word);
+
+		if (column)
+			putchar(column + 1 + length > width ? '\n' : ' ');
+		column = column && column + 1 + length <= width ? column + 1 + length : length;
+		fputs(word, stdout);
+	}
+	putchar('\n');
+	free(text);
+}
+
 static void print_plot(const struct tune *tune, const struct advice *advice)
 {
 	int method = 0, workers = 0, median = 0, spread = 0, bar;
@@ -127,35 +153,19 @@ static void print_plot(const struct tune *tune, const struct advice *advice)
 	}
 }
 
-/* Words of @text, in lines of at most @width characters. */
-static void print_wrapped(const char *text, int width)
+static void print_reason(const struct tune *tune, const struct advice *advice)
 {
-	int column = 0;
+	char *clean = text_clean(advice->why, true);
 
-	while (*text) {
-		int word = (int)strcspn(text, " ");
-
-		if (column)
-			putchar(column + 1 + word > width ? '\n' : ' ');
-		column = column && column + 1 + word <= width ? column + 1 + word : word;
-		printf("%.*s", word, text);
-		text += word;
-		text += strspn(text, " ");
-	}
-	putchar('\n');
-}
-
-static void print_reason(const struct advice *advice)
-{
-	char *clean = text_clean(advice->why, true), *text;
-
-	if (asprintf(&text, "Use %s with %s. %s", text_count(advice->use->workers, "worker", "workers").s,
-	        io_name(advice->use->io), clean) < 0)
-		text = memory_take(1, 1);
-	printf("\n");
-	print_wrapped(text, terminal_width());
-	free(text);
+	print_wrapped("Use %s with %s. %s", text_count(advice->use->workers, "worker", "workers").s,
+	    io_name(advice->use->io), clean);
 	free(clean);
+	if (tune->rounds < TUNE_ROUNDS_MIN)
+		print_wrapped("There was time for %s only, which is not worth much: give it more with --seconds.",
+		    text_count(tune->rounds, "round", "rounds").s);
+	else if (advice->noisy)
+		print_wrapped("The rounds differ much: other work on the machine, perhaps. Measure again when there is "
+		              "less of it, or for longer, with --seconds.");
 }
 
 static void print_settings(const struct tune *tune, const struct advice *advice)
@@ -167,12 +177,12 @@ static void print_settings(const struct tune *tune, const struct advice *advice)
 		printf("That is the default: nothing has to be set.\n");
 		return;
 	}
-	if (advice->usual && advice->gain > TUNE_TOLERANCE)
-		printf("The default, %s with %s, takes %.1f times as long.\n",
+	if (advice->usual && advice->usual_slower > 1 + TUNE_TOLERANCE)
+		print_wrapped("The default, %s with %s, takes %.1f times as long.",
 		    text_count(advice->usual->workers, "worker", "workers").s, io_name(advice->usual->io),
-		    1 / (1 - advice->gain));
+		    advice->usual_slower);
 	else if (advice->usual)
-		printf("The default, %s with %s, is about as fast.\n",
+		print_wrapped("The default, %s with %s, is about as fast.",
 		    text_count(advice->usual->workers, "worker", "workers").s, io_name(advice->usual->io));
 	printf("\nIn the environment of the VM    ");
 	if (advice->set_workers)
@@ -194,16 +204,14 @@ static void print_settings(const struct tune *tune, const struct advice *advice)
 
 void tune_print(const struct tune *tune, const struct advice *advice)
 {
-	printf("Restores of commits taken at random, of %s with %s, %s: the median of %s\nof %s for each way, "
-	       "and the quartiles.\n\n",
+	print_wrapped("Restores of commits taken at random, of %s with %s, %s: median and quartiles of %s of %s.",
 	    text_count(tune->commits_count, "commit", "commits").s,
 	    text_count(tune->modules_count, "module", "modules").s, tune->cli->cold ? "cold" : "warm",
 	    text_count(tune->rounds, "round", "rounds").s, text_count(tune->restores, "restore", "restores").s);
+	printf("\n");
 	print_plot(tune, advice);
-	print_reason(advice);
-	if (tune->rounds < 3)
-		printf("There was time for %s only, so this is not worth much: give it more with --seconds.\n",
-		    text_count(tune->rounds, "round", "rounds").s);
+	printf("\n");
+	print_reason(tune, advice);
 	print_settings(tune, advice);
 }
 
