@@ -14,6 +14,7 @@
 #include "fault.h"
 #include "file_open.h"
 #include "uring.h"
+#include "uring_why.h"
 
 /* For a read from /dev/null, which takes microseconds, and a kernel that somehow never answers. */
 #define PROBE_SECONDS 5
@@ -33,40 +34,6 @@ static int denied(void)
 			return -deniable[i].err;
 	}
 	return 0;
-}
-
-static int explain(int err)
-{
-	const char *name = strerrorname_np(err);
-
-	switch (err) {
-	case EPERM:
-	case EACCES:
-		return fail(err,
-		    "io_uring is forbidden here (%s): kernel.io_uring_disabled is not 0, or a seccomp profile or "
-		    "security module blocks it; allow the io_uring system calls for faster cold restores",
-		    name);
-	case ENOSYS:
-		return fail(err,
-		    "io_uring is missing here (%s): the kernel was built without it, or a filter of system calls hides "
-		    "it; use Linux 5.19 or later and allow the io_uring system calls for faster cold restores",
-		    name);
-	case ENOMEM:
-		return fail(err,
-		    "io_uring got no memory (%s): raise the limit of locked memory (ulimit -l) or the memory limit of "
-		    "the control group for faster cold restores",
-		    name);
-	case EMFILE:
-	case ENFILE:
-		return fail(err,
-		    "io_uring got no descriptors (%s): raise the limit of open files (ulimit -n) for faster cold "
-		    "restores",
-		    name);
-	default:
-		return fail(err,
-		    "io_uring can not do here what is needed (%s): use Linux 5.19 or later for faster cold restores",
-		    name ? name : "an unknown error");
-	}
 }
 
 void uring_chain(
@@ -152,7 +119,7 @@ int uring_open(unsigned depth, struct uring **uring)
 	*uring = NULL;
 	struct uring *u = rc ? NULL : calloc(1, sizeof(*u));
 	if (!u)
-		return explain(rc ? -rc : ENOMEM);
+		return uring_why(rc ? -rc : ENOMEM, uring_place());
 	u->ring.ring_fd = -1;
 	u->depth = depth;
 	/* A direct descriptor is in no table that an exec could inherit: the kernel refuses O_CLOEXEC. */
@@ -169,7 +136,7 @@ int uring_open(unsigned depth, struct uring **uring)
 		return 0;
 	}
 	uring_close(u);
-	return explain(-rc);
+	return uring_why(-rc, uring_place());
 }
 
 void uring_close(struct uring *uring)

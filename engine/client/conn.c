@@ -78,7 +78,9 @@ void conn_free(struct conn *conn)
 	free(conn);
 }
 
-/* Whoever answers hands out files that will be mapped here: it must be one of our own processes. */
+/* Whoever answers hands out files that will be mapped here: it must be one of our own processes. Root is as good: it can
+ * do anything to them anyway, and a socket that the service manager listens at until a coordinator takes it over is
+ * root's. */
 static int check_peer(const struct varve_vm *vm, int sock)
 {
 	pid_t pid;
@@ -86,7 +88,7 @@ static int check_peer(const struct varve_vm *vm, int sock)
 	int r = sock_peer(sock, &pid, &uid);
 	if (r)
 		return fail_sys(-r, "the coordinator of %s can not be identified", vm->path);
-	if (uid != geteuid())
+	if (uid != geteuid() && uid != 0)
 		return fail(EPERM, "the coordinator of %s, process %d, is user %u's; ask that user, or stop it",
 		    vm->path, (int)pid, (unsigned)uid);
 	return 0;

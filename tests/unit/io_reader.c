@@ -9,6 +9,7 @@
 
 #include "io_fixture.h"
 #include "reader.h"
+#include "uring_why.h"
 
 #define FILES 100
 
@@ -383,6 +384,24 @@ Test(reader, where_io_uring_is_denied_pread_serves_and_the_reason_is_told)
 		reader_close(r);
 		cr_assert_eq(reader_open(READ_PREAD, 8, &r), 0);
 		reader_close(r);
+	}
+}
+
+/* "It is forbidden" does not help anybody: what forbids it, and the command that allows it, does. */
+Test(reader, the_reason_names_what_has_to_be_changed)
+{
+	static const struct {
+		int err;
+		struct uring_place place;
+		const char *remedy;
+	} cases[] = {{EPERM, {2, 0}, "sysctl -w kernel.io_uring_disabled=0"}, {EPERM, {1, 1}, "kernel.io_uring_group"},
+	    {EPERM, {0, 1}, "--security-opt seccomp"}, {EACCES, {0, 0}, "SELinux"}, {EPERM, {-1, -1}, "AppArmor"},
+	    {ENOSYS, {0, 1}, "seccomp"}, {ENOSYS, {-1, 0}, "CONFIG_IO_URING"}, {ENOMEM, {0, 0}, "LimitMEMLOCK"},
+	    {EMFILE, {0, 0}, "ulimit -n"}, {EINVAL, {0, 0}, "Linux 5.19"}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cr_assert_eq(uring_why(cases[i].err, cases[i].place), -cases[i].err);
+		cr_assert(strstr(err_text(), cases[i].remedy), "%s", err_text());
+		cr_assert(!strstr(err_text(), "..."), "it is cut: %s", err_text());
 	}
 }
 
