@@ -92,7 +92,8 @@ enum varve_sync {
  */
 struct varve_options {
 	size_t struct_size; /**< sizeof(struct varve_options), for later versions of this header */
-	unsigned workers; /**< worker processes, 1 to 1024; 0: VARVE_WORKERS, or the CPUs this process really has */
+	unsigned
+	    workers; /**< most worker processes, 1 to 1024; 0: VARVE_WORKERS, or the CPUs this process really has */
 	enum varve_io io; /**< VARVE_IO in the environment ("uring", "pread") is used where this is AUTO */
 	enum varve_sync sync;
 	bool must_exist; /**< do not create a store: -ENOENT if @base_dir holds none */

@@ -56,7 +56,7 @@ is_gone() {
 promise 'there is a store of several modules'
 for k in 1 2 3; do
 	for module in a b c; do
-		image "$module" 3000000 "$module$k"
+		image "$module" 300000 "$module$k"
 	done
 	exits 0 commit store "$(id a)=a" "$(id b)=b" "$(id c)=c"
 done
@@ -116,9 +116,9 @@ after=$(slept)
 promise 'background-nice and background-io: for background work, and for no other'
 stop
 serve --background-nice 7 --background-io idle --workers 1
-image a 3000000 again
+image a 300000 again
 for k in 1 2 3 4 5; do
-	image a 3000000 "again $k"
+	image a 300000 "again $k"
 	exits 0 commit store "$(id a)=a"
 done
 wait_until is_there varve-bg-0
@@ -144,7 +144,21 @@ if jq -e '.io_method == "io_uring"' out >/dev/null; then
 	holds grep -q -x -E 'UserFiles:[[:space:]]*8' "$ring"
 	holds grep -q -x -E 'SqMask:[[:space:]]*0xf' "$ring"
 fi
-promise 'io: uring where it works, auto by default'
+promise 'io: uring where it works by default; uring is a demand'
 json '.io_method == "io_uring" or .io_reason != ""'
+stop
+VARVE_IO_DENY=EPERM exits 1 serve store --io uring
+says io_uring
+
+promise 'sync: none syncs nothing, where persist does'
+image a 300000 synced
+export VARVE_FAULT=file.sync:1+:EIO
+serve --sync none
+exits 0 commit store "$(id a)=a"
+stop
+image a 300000 'not synced'
+serve --sync persist
+exits 1 commit store "$(id a)=a"
+unset VARVE_FAULT
 stop
 trap finish EXIT
