@@ -22,6 +22,8 @@
 #define LOOK_AT 256u
 /** A merged delta has at most so many quarters of the bytes of those that it is made of, or it is not worth its disk. */
 #define MERGE_SHARE 3u
+/** ... where each of them costs as much as decoding so many bytes more: parsing it, its checksum (about 1 us). */
+#define STEP_COST 256u
 
 /* ---- two states of the same pages ------------------------------------------------------------------------------- */
 
@@ -43,7 +45,7 @@ static int keep_old(void *arg, struct job_context *context)
 	const struct job *job = arg;
 	if (!(job->flags & JOB_PATIENT) && context->urgent && context->urgent(context->arg))
 		return fail(EINTR, "somebody waits for the worker");
-	s->merged += changed_bytes(&s->delta.runs);
+	s->merged += changed_bytes(&s->delta.runs) + STEP_COST;
 	while ((pages = runs_next_pages(&s->delta.runs, &cursor, &next, &page)))
 		for (uint64_t p = page; p < page + pages && p < pages_of(s->old.size); p++) {
 			if (image_has(&s->old, p))
@@ -178,7 +180,7 @@ static int64_t encode(struct job_scratch *s, const struct chain_entry *to, int l
 }
 
 /* Into scratch->out, in the form that decodes fastest of those that @room is enough for. What many restores decode, a tier
- * of a long stretch, may be larger for that; one of a short stretch only by a quarter. */
+ * of a long stretch, may be larger for that; one of a short stretch by half. */
 static int encode_tier(struct job_context *context, struct tier tier, const struct chain_entry *to, uint64_t room)
 {
 	static const int quick[] = {DELTA_FAST, DELTA_QUICK};
@@ -193,7 +195,7 @@ static int encode_tier(struct job_context *context, struct tier tier, const stru
 	int64_t packed = encode(s, to, 0);
 	if (packed < 0)
 		return (int)packed;
-	if (size - size / 5 > packed || (uint64_t)size > room) {
+	if (size - size / 3 > packed || (uint64_t)size > room) {
 		memmove(s->out.data, s->out.data + size, (size_t)packed);
 		size = packed;
 	}
@@ -217,7 +219,7 @@ static int make_tier(struct job_context *context, struct job *job, struct tier t
 		limit = budget - used;
 	if (!r)
 		r = two_states(context, job, tier_from(tier), tier_to(tier), &fd);
-	bool pays = tier.level == 1 || changed_bytes(&s->runs) / MERGE_SHARE * 4 <= s->merged;
+	bool pays = tier.level == 1 || (changed_bytes(&s->runs) + STEP_COST) / MERGE_SHARE * 4 <= s->merged;
 	if (!r && pays)
 		r = encode_tier(context, tier, to, limit);
 	s->image.source = -1;

@@ -26,11 +26,16 @@
 static char fixture_path[64];
 static struct dir fixture;
 
-static inline void fixture_open(void)
+static inline void fixture_open_in(const char *parent)
 {
-	strcpy(fixture_path, "/tmp/varve-io-XXXXXX");
+	snprintf(fixture_path, sizeof(fixture_path), "%s/varve-io-XXXXXX", parent);
 	cr_assert_not_null(mkdtemp(fixture_path));
 	cr_assert_eq(dir_open(&fixture, -1, fixture_path, ""), 0);
+}
+
+static inline void fixture_open(void)
+{
+	fixture_open_in("/tmp");
 }
 
 static inline int fixture_remove(const char *path, const struct stat *st, int type, struct FTW *at)
