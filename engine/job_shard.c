@@ -90,7 +90,7 @@ static int map_whole(struct shard *x, uint64_t at, uint64_t end)
 	b->at = at;
 	if (at >= end || file_is_hole(x->whole_fd, at, end - at))
 		return 0;
-	int r = map_window(&x->whole, x->whole_fd, at, (size_t)(end - at), true);
+	int r = map_window(&x->whole, x->whole_fd, at, (size_t)(end - at), (size_t)(end - at), true);
 	b->whole = x->whole.data;
 	x->job->bytes_read += end - at;
 	return r;
@@ -129,7 +129,7 @@ static int write_windows(struct shard *x)
 		if (!r)
 			r = map_whole(x, at, end);
 		if (!r && !hole)
-			r = map_window(&x->now, x->rebuild.fd, at, (size_t)there, true);
+			r = map_window(&x->now, x->rebuild.fd, at, (size_t)there, (size_t)there, true);
 		if (!r)
 			r = rebuild_write(
 			    &x->rebuild, hole ? NULL : x->now.data, there, at / PAGE_BYTES, pages_of(end));

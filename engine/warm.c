@@ -110,9 +110,9 @@ const uint64_t *warm_table(struct whole *whole)
 
 /* ---- the others ------------------------------------------------------------------------------------------------- */
 
-static bool is_file(const struct map *map, const struct stat *st, uint64_t size)
+static bool is_file(const struct map *map, const struct stat *st)
 {
-	return map->data && map->inode == st->st_ino && map->device == st->st_dev && map->size == size;
+	return map->data && map->inode == st->st_ino && map->device == st->st_dev;
 }
 
 const struct map *warm_tiers(struct job_context *context, struct warm_module *kept, uint32_t module)
@@ -126,7 +126,7 @@ const struct map *warm_tiers(struct job_context *context, struct warm_module *ke
 		map_close(&kept->tiers);
 		return NULL;
 	}
-	if (is_file(&kept->tiers, &st, (uint64_t)st.st_size))
+	if (is_file(&kept->tiers, &st) && kept->tiers.size == (uint64_t)st.st_size)
 		return &kept->tiers;
 	map_close(&kept->tiers);
 	int fd = file_open(place.dir, place.name, O_RDONLY);
@@ -142,7 +142,9 @@ int warm_backing(struct warm_module *kept, int fd, uint64_t size)
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return fail_sys(errno, "a backing file");
-	return is_file(&kept->backing, &st, size) ? 0 : map_open(&kept->backing, fd, (size_t)size, true);
+	if (is_file(&kept->backing, &st) && kept->backing.size >= size)
+		return 0;
+	return map_window(&kept->backing, fd, 0, (size_t)size, (size_t)(size + size / 4), true);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */

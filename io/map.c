@@ -63,7 +63,7 @@ static struct range *range_free(void)
 	return NULL;
 }
 
-int map_window(struct map *map, int fd, uint64_t at, size_t size, bool now)
+int map_window(struct map *map, int fd, uint64_t at, size_t size, size_t reserve, bool now)
 {
 	struct stat st;
 	map_close(map);
@@ -81,22 +81,22 @@ int map_window(struct map *map, int fd, uint64_t at, size_t size, bool now)
 	struct range *range = range_free();
 	if (!range)
 		return fail(ENOMEM, "more than %d files would be mapped at a time", MAP_MAX);
-	void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, (off_t)at);
+	void *data = mmap(NULL, reserve, PROT_READ, MAP_SHARED, fd, (off_t)at);
 	if (data == MAP_FAILED)
 		return fail_sys(errno, "mapping a file of %zu bytes", size);
 	if (now)
 		madvise(data, size, MADV_WILLNEED);
 	map->slot = (unsigned)(range - ranges);
 	range->start = (uintptr_t)data;
-	range->size = size;
+	range->size = reserve;
 	map->data = data;
-	map->size = size;
+	map->size = reserve;
 	return 0;
 }
 
 int map_open(struct map *map, int fd, size_t size, bool now)
 {
-	return map_window(map, fd, 0, size, now);
+	return map_window(map, fd, 0, size, size, now);
 }
 
 void map_close(struct map *map)

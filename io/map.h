@@ -34,8 +34,9 @@ void map_guard(void);
  * -ENOMEM. */
 int map_open(struct map *map, int fd, size_t size, bool now);
 
-/** map_window() - the same for bytes [@at, @at + @size) only, @at a multiple of the page size; map->data is where @at is. */
-int map_window(struct map *map, int fd, uint64_t at, size_t size, bool now);
+/** map_window() - the same for bytes [@at, @at + @size) only, @at a multiple of the page size; map->data is where @at is.
+ * @reserve: address space to take, at least @size: what the file grows by is there later without mapping it again. */
+int map_window(struct map *map, int fd, uint64_t at, size_t size, size_t reserve, bool now);
 
 void map_close(struct map *map);
 

@@ -64,12 +64,12 @@ Test(map, a_window_has_the_bytes_from_where_it_begins)
 	int fd = open_file(9 * PAGE + 5);
 	for (unsigned page = 0; page < 9; page++) {
 		size_t size = page == 8 ? PAGE + 5 : 2 * PAGE;
-		cr_assert_eq(map_window(&map, fd, page * PAGE, size, page % 2), 0);
+		cr_assert_eq(map_window(&map, fd, page * PAGE, size, size, page % 2), 0);
 		cr_assert(map.size == size);
 		cr_assert(read_byte(&map, 0) == (int)page + 1 && read_byte(&map, size - 1) == (int)page + 2);
 	}
-	cr_assert_eq(map_window(&map, fd, 8 * PAGE, PAGE + 6, true), -EBADMSG);
-	cr_assert_eq(map_window(&map, fd, 10 * PAGE, 1, true), -EBADMSG);
+	cr_assert_eq(map_window(&map, fd, 8 * PAGE, PAGE + 6, PAGE + 6, true), -EBADMSG);
+	cr_assert_eq(map_window(&map, fd, 10 * PAGE, 1, 1, true), -EBADMSG);
 	cr_assert(!map.data && fixture_says("shorter"), "%s", err_text());
 	close(fd);
 }
@@ -92,7 +92,7 @@ Test(map, a_file_that_is_cut_reads_as_zeros_and_is_told_of_once)
 	struct map map = {0}, other = {0};
 	int fd = open_file(8 * PAGE);
 	cr_assert_eq(map_open(&map, fd, 8 * PAGE, true), 0);
-	cr_assert_eq(map_window(&other, fd, 0, PAGE, true), 0);
+	cr_assert_eq(map_window(&other, fd, 0, PAGE, PAGE, true), 0);
 	cr_assert_eq(read_byte(&map, 7 * PAGE), 8);
 	cr_assert_eq(ftruncate(fd, 2 * PAGE), 0);
 	cr_assert_not(map_failed());
