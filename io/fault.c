@@ -121,11 +121,17 @@ void fault_role(const char *name)
 	fault_load();
 }
 
+const char *fault_file(void)
+{
+	const char *path = fault_armed ? secure_getenv("VARVE_FAULT_FILE") : NULL;
+	return path && *path ? path : NULL;
+}
+
 /* Whether this process may strike: with VARVE_FAULT_FILE only the first of all. */
 static bool claim(void)
 {
-	const char *path = secure_getenv("VARVE_FAULT_FILE");
-	if (!path || !*path)
+	const char *path = fault_file();
+	if (!path)
 		return true;
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)

@@ -36,4 +36,7 @@ void fault_role(const char *role);
 /** fault_load() - read the list from the environment again and count from zero; not while other threads pass points. */
 void fault_load(void);
 
+/** fault_file() - VARVE_FAULT_FILE, if this process may have to make it; else NULL. */
+const char *fault_file(void);
+
 #endif

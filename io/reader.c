@@ -47,6 +47,11 @@ const char *reader_name(const struct reader *reader)
 	return reader->ops->name;
 }
 
+bool reader_has_ring(const struct reader *reader)
+{
+	return reader->uring != NULL;
+}
+
 const char *reader_reason(const struct reader *reader)
 {
 	return reader->reason;

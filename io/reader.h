@@ -55,6 +55,9 @@ void reader_close(struct reader *reader);
 /** reader_name() - "io_uring" or "pread". */
 const char *reader_name(const struct reader *reader);
 
+/** reader_has_ring() - whether it reads with io_uring. */
+bool reader_has_ring(const struct reader *reader);
+
 /** reader_reason() - why READ_AUTO did not take io_uring (or gave it up), with what repairs it; "" if it did or was not
  * asked to. */
 const char *reader_reason(const struct reader *reader);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "err.h"
@@ -56,14 +57,37 @@ void uring_chain(
 static int ring_init(struct uring *u)
 {
 	static const unsigned flags[] = {
-	    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-	    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN,
+	    IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+	    IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN,
 	};
 	int rc = -EINVAL;
 
 	for (size_t i = 0; rc == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++)
 		rc = io_uring_queue_init(2 * u->depth, &u->ring, flags[i]);
 	return rc;
+}
+
+/* Debian 12's liburing declares these two calls and does not have them. */
+static int ring_register(struct uring *u, unsigned what, const void *arg, unsigned count)
+{
+	return syscall(SYS_io_uring_register, u->ring.ring_fd, what, arg, count) < 0 ? -errno : 0;
+}
+
+/* A ring could do most of what system calls do, and no filter of those sees it. So it is restricted, before it is
+ * switched on, to what a run needs; there is no way back. */
+static int ring_restrict(struct uring *u)
+{
+	struct io_uring_restriction allowed[] = {
+	    {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_FILES_UPDATE},
+	    {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_OPENAT2},
+	    {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV},
+	    {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_ASYNC_CANCEL},
+	    {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+	        .sqe_flags = IOSQE_FIXED_FILE | IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS},
+	};
+	int rc = ring_register(u, IORING_REGISTER_RESTRICTIONS, allowed, sizeof(allowed) / sizeof(allowed[0]));
+
+	return rc ? rc : ring_register(u, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
 /* Read from /dev/null as a run reads from files. 0, or -errno. */
@@ -129,6 +153,8 @@ int uring_open(unsigned depth, struct uring **uring)
 		u->ring.ring_fd = -1;
 	if (!rc)
 		rc = io_uring_register_files_sparse(&u->ring, depth);
+	if (!rc)
+		rc = ring_restrict(u);
 	if (!rc)
 		rc = probe(u);
 	if (!rc) {

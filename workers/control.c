@@ -7,7 +7,9 @@
 #include "control.h"
 
 #include <errno.h>
+#include <seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "pool_state.h"
 #include "ring_memory.h"
@@ -17,19 +19,73 @@
  * is heard, and few enough that one that never stops talking does not keep the coordinator from the others. */
 #define DRAIN_MAX 2048
 
-static void hear_hello(struct pool *pool, struct place *place, const char *name, const char *reason)
+/** From how many system calls that were denied on nobody is told: a worker gone wrong could tell of one after the other. */
+#define DENIED_MAX 32
+
+static void note_reader(struct pool *pool, const char *name, const char *reason)
 {
-	if (place->serving)
-		return;
-	place->serving = true;
-	pool->serving++;
-	pool->start_problem[0] = '\0';
 	if (pool->reader_name[0])
 		return;
 	snprintf(pool->reader_name, sizeof(pool->reader_name), "%.31s", name);
 	snprintf(pool->reader_reason, sizeof(pool->reader_reason), "%.511s", reason);
 	if (reason[0])
 		pool_notice(pool, "workers read with %s: %s", name, reason);
+}
+
+static void note_sandbox(struct pool *pool, const char *state, const char *reason)
+{
+	if (pool->sandbox[0])
+		return;
+	snprintf(pool->sandbox, sizeof(pool->sandbox), "%.15s", state);
+	snprintf(pool->sandbox_reason, sizeof(pool->sandbox_reason), "%.511s", reason);
+	if (reason[0] && pool->setup.sandbox != SANDBOX_OFF)
+		pool_notice(pool, "the sandbox of the workers is %s: %s", state, reason);
+}
+
+static bool hear_hello(struct pool *pool, struct place *place, struct cursor *packet)
+{
+	char name[CONTROL_STRING_MAX], reason[CONTROL_STRING_MAX];
+	char state[CONTROL_STRING_MAX], missing[CONTROL_STRING_MAX];
+
+	control_string(packet, name);
+	control_string(packet, reason);
+	control_string(packet, state);
+	control_string(packet, missing);
+	if (packet->bad || place->serving)
+		return !packet->bad;
+	place->serving = true;
+	pool->serving++;
+	pool->start_problem[0] = '\0';
+	note_reader(pool, name, reason);
+	note_sandbox(pool, state, missing);
+	return true;
+}
+
+static bool hear_failed(struct pool *pool, struct cursor *packet)
+{
+	char sentence[CONTROL_STRING_MAX];
+
+	control_string(packet, sentence);
+	if (!packet->bad)
+		snprintf(pool->start_problem, sizeof(pool->start_problem), "%.500s", sentence);
+	return !packet->bad;
+}
+
+static bool hear_denied(struct pool *pool, uint32_t index, struct cursor *packet)
+{
+	int number = (int)cursor_u32(packet);
+
+	if (packet->bad)
+		return false;
+	if (pool->denied++ >= DENIED_MAX)
+		return true;
+	char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+	pool_notice(pool,
+	    "worker %u tried the system call %s (%d), which its sandbox does not know, and was told that there is "
+	    "none; should something not work for it, sandbox=off does without",
+	    index, name ? name : "unknown", number);
+	free(name);
+	return true;
 }
 
 /** claimed() - the job that the worker @index says this is about, if it has it and it is of @kind; else NULL. */
@@ -76,19 +132,13 @@ static bool hear_found(struct pool *pool, uint32_t index, struct cursor *packet)
 
 static bool hear(struct pool *pool, uint32_t index, struct cursor *packet)
 {
-	char first[CONTROL_STRING_MAX], second[CONTROL_STRING_MAX];
-
 	switch (cursor_u8(packet)) {
 	case CONTROL_HELLO:
-		control_string(packet, first);
-		control_string(packet, second);
-		if (!packet->bad)
-			hear_hello(pool, &pool->places[index], first, second);
-		return !packet->bad;
+		return hear_hello(pool, &pool->places[index], packet);
 	case CONTROL_FAILED:
-		control_string(packet, first);
-		snprintf(pool->start_problem, sizeof(pool->start_problem), "%.500s", first);
-		return !packet->bad;
+		return hear_failed(pool, packet);
+	case CONTROL_DENIED:
+		return hear_denied(pool, index, packet);
 	case CONTROL_WANT_FD:
 		return answer_fd(pool, index, packet);
 	case CONTROL_FOUND:

@@ -2,10 +2,12 @@
  * control.h - what a worker and the pool say to each other beside the ring: one packet each, little-endian.
  *
  *   worker to pool                                          pool to worker
- *   HELLO    str reader's name, str reason                  -
+ *   HELLO    str reader's name, str reason,
+ *            str state of its sandbox, str reason           -
  *   FAILED   str sentence: it can not start, and ends       -
  *   WANT_FD  u32 slot, u32 generation of a JOB_CHECKOUT     FD  i32 result, and the descriptor beside it if it is 0
  *   FOUND    u32 slot, u32 generation of a JOB_VERIFY, u8 damage, str file, str problem
+ *   DENIED   u32 system call: it was not made               -
  *
  * A packet starts with its type, u8; a str is u16 length and bytes without NUL.
  */
@@ -22,6 +24,7 @@ enum control_type {
 	CONTROL_WANT_FD,
 	CONTROL_FOUND,
 	CONTROL_FD,
+	CONTROL_DENIED,
 };
 
 /** Longest string in a packet, with its NUL; longer ones are cut. */

@@ -361,6 +361,8 @@ static int open_all(struct coordinator *c)
 		return r;
 	if (!r)
 		r = check_method((enum read_method)set[SET_IO]);
+	if (!r && set[SET_SANDBOX] == SANDBOX_REQUIRE)
+		r = sandbox_check();
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (!r && c->epoll < 0)
 		r = fail_sys(errno, "epoll");

@@ -286,6 +286,16 @@ const char *pool_reader_reason(const struct pool *pool)
 	return pool->reader_reason;
 }
 
+const char *pool_sandbox(const struct pool *pool)
+{
+	return pool->sandbox;
+}
+
+const char *pool_sandbox_reason(const struct pool *pool)
+{
+	return pool->sandbox_reason;
+}
+
 void pool_cancel(struct pool *pool, bool (*mine)(const void *arg, const void *cookie), const void *arg)
 {
 	for (uint32_t slot = 0; slot < RING_SLOTS; slot++) {

@@ -11,6 +11,7 @@
 
 #include "job.h"
 #include "ring.h"
+#include "sandbox.h"
 #include "varve.h"
 
 /** I/O priority of a pool's workers (ioprio_set(2)). */
@@ -43,6 +44,7 @@ struct pool_setup {
 	                    its own */
 	enum pool_io io;
 	uint64_t memory_limit; /**< bytes that a worker may take for its jobs; 0: no limit */
+	enum sandbox_mode sandbox;
 	const char *name; /**< of the processes, in `ps`; NULL: "worker" */
 };
 
@@ -139,5 +141,10 @@ uint64_t pool_jobs(const struct pool *pool);
  * first one that started has said; "" until then. */
 const char *pool_reader_name(const struct pool *pool);
 const char *pool_reader_reason(const struct pool *pool);
+
+/** pool_sandbox() / pool_sandbox_reason() - how the workers are confined, and what is missing (struct sandbox_result), as
+ * the first one that started has said; "" until then. */
+const char *pool_sandbox(const struct pool *pool);
+const char *pool_sandbox_reason(const struct pool *pool);
 
 #endif

@@ -64,6 +64,9 @@ struct pool {
 	uint64_t idle_since_ns; /**< when the last job ended */
 	char reader_name[32];
 	char reader_reason[512];
+	char sandbox[16];
+	char sandbox_reason[512];
+	unsigned denied; /**< system calls that workers were told do not exist, as far as they were logged */
 	char start_problem[512]; /**< why the last worker that could not start could not */
 	struct posted posted[RING_SLOTS];
 	struct place places[RING_WORKERS];

@@ -25,6 +25,7 @@ enum form {
 
 static const char *const methods[] = {"auto", "uring", "pread", NULL};
 static const char *const syncs[] = {"persist", "commit", "none", NULL};
+static const char *const sandboxes[] = {"off", "on", "require", NULL};
 static const char *const classes[] = {"normal", "low", "idle", NULL};
 
 /* In the order of enum log_level. */
@@ -56,6 +57,7 @@ static const struct row rows[SETTINGS] = {
         BYTES, POOL_MEMORY_MIN, 1ull << 46, 0, .or_zero = true},
     [SET_LOG_LEVEL] = {"log-level", "off, error, warning, info or debug", CHOICE, .choices = levels,
         .fallback = LOG_INFO},
+    [SET_SANDBOX] = {"sandbox", "on, off or require", CHOICE, .choices = sandboxes, .fallback = SANDBOX_ON},
 };
 
 void settings_init(struct settings *settings)

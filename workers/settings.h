@@ -24,6 +24,7 @@ enum setting {
 	SET_BACKGROUND_IO, /**< enum pool_io */
 	SET_MEMORY_LIMIT, /**< bytes; 0: none */
 	SET_LOG_LEVEL, /**< enum log_level */
+	SET_SANDBOX, /**< enum sandbox_mode */
 	SETTINGS
 };
 

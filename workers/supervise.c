@@ -157,7 +157,10 @@ static void mend(struct pool *pool)
 /** how_it_died() - in words. */
 static void how_it_died(int status, char *text, size_t size)
 {
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		snprintf(text, size, "by signal %d (%s): it made a system call that its sandbox forbids", SIGSYS,
+		    strsignal(SIGSYS));
+	else if (WIFSIGNALED(status))
 		snprintf(text, size, "by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
 		snprintf(text, size, "with exit status %d", WEXITSTATUS(status));

@@ -6,7 +6,7 @@
  * session's lock would otherwise live on in it), the coordinator's signal handlers and mask, and
  * the right to write to the catalog.
  *
- *   worker_main: shed -> say HELLO -> [ ring_take -> job_run -> ring_done ]* -> _exit
+ *   worker_main: shed -> confine -> say HELLO -> [ ring_take -> job_run -> ring_done ]* -> _exit
  *
  * It ends when it is retired (after its job), with its coordinator (PR_SET_PDEATHSIG, looked after now and then, in
  * case that was lost; and the end of its control socket), or by a signal. It never returns, never runs exit handlers,
@@ -336,25 +336,47 @@ static void idle(struct worker *worker, struct job_context *context)
 		rest(worker, context);
 }
 
+/** confine() - the last step before others' bytes are looked at. */
+static int confine(const struct worker_start *start, const struct reader *reader, struct sandbox_result *result)
+{
+	struct sandbox_needs needs = {
+	    .base = start->setup->base,
+	    .control = start->control,
+	    .uring = reader_has_ring(reader),
+	};
+	return sandbox_enter(start->setup->sandbox, &needs, result);
+}
+
+/** say_hello() - that it serves, and how. */
+static void say_hello(struct worker *worker, const struct reader *reader, const struct sandbox_result *sandbox)
+{
+	begin_packet(worker, CONTROL_HELLO);
+	control_put_string(&worker->packet, reader_name(reader));
+	control_put_string(&worker->packet, reader_reason(reader));
+	control_put_string(&worker->packet, sandbox->state);
+	control_put_string(&worker->packet, sandbox->reason);
+	say(worker);
+}
+
 _Noreturn void worker_main(const struct worker_start *start)
 {
 	struct worker worker = {.start = start, .line = ring_worker(start->ring, start->index)};
+	struct sandbox_result sandbox;
 	struct job_context context;
 	struct job job;
 
 	int err = shed(start);
 	if (err == 0)
 		err = open_context(&worker, &context);
+	if (err == 0)
+		err = confine(start, context.reader, &sandbox);
 	if (err < 0) {
 		begin_packet(&worker, CONTROL_FAILED);
 		control_put_string(&worker.packet, err_text());
 		say(&worker);
 		_exit(1);
 	}
-	begin_packet(&worker, CONTROL_HELLO);
-	control_put_string(&worker.packet, reader_name(context.reader));
-	control_put_string(&worker.packet, reader_reason(context.reader));
-	say(&worker);
+	say_hello(&worker, context.reader, &sandbox);
 
 	worker.idle_since_ns = clock_now();
 	while (!ring_retiring(start->ring, start->index)) {

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -42,6 +43,7 @@ enum deed {
 	TALK_NONSENSE, /**< on every socket that it can find */
 	ALLOCATE, /**< module MiB, and touch them; -ENOMEM without */
 	KEEP, /**< the same, kept until job_context_close() */
+	ATTEMPT, /**< stage->attempt, a function of the test's; its result is the job's */
 };
 
 struct stage {
@@ -52,6 +54,7 @@ struct stage {
 	_Atomic bool mask_empty;
 	_Atomic bool default_handler;
 	_Atomic unsigned contexts_closed;
+	_Atomic uintptr_t attempt; /**< int (*)(struct job_context *): functions lie where they lie in the test */
 };
 
 /** What a worker keeps between jobs. */
@@ -216,6 +219,10 @@ void job_run(struct job_context *context, struct job *job)
 	case KEEP:
 		allocate(job, job->target == KEEP);
 		break;
+	case ATTEMPT:
+		job->result = ((int (*)(struct job_context *))atomic_load(&stage->attempt))(context);
+		snprintf(job->text, sizeof(job->text), "%s", err_text());
+		break;
 	case ANSWER:
 		break;
 	}
@@ -310,7 +317,7 @@ static void post_fd(uint32_t module, enum job_kind kind, enum deed deed, int fd)
 	cr_assert_eq(pool_post(pool, &job, (void *)(uintptr_t)module, fd), 0);
 }
 
-static void post(uint32_t module, enum deed deed)
+static inline void post(uint32_t module, enum deed deed)
 {
 	post_fd(module, JOB_RESTORE, deed, -1);
 }
@@ -325,7 +332,7 @@ static void wait_for_ends(unsigned count)
 }
 
 /** wait_until_waiting() - until so many runs of WAIT are under way. */
-static void wait_until_waiting(unsigned count)
+static inline void wait_until_waiting(unsigned count)
 {
 	while (atomic_load(&stage->waiting) < count)
 		turn();
