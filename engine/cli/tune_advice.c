@@ -189,6 +189,8 @@ void advice_find(struct advice *advice, const struct tune *tune)
 	advice->use = fewest(tune, advice->best);
 	if (advice->usual && advice->use->io == advice->usual->io && advice->use->workers > advice->usual->workers)
 		advice->unproven = !surely_slower(tune, advice->usual, advice->use);
+	if (advice->usual && advice->use != advice->usual && tune->rounds < TUNE_ROUNDS_MIN)
+		advice->unproven = true;
 	if (advice->unproven)
 		advice->use = advice->usual;
 	advice->set_workers = advice->use->workers != tune->usual;

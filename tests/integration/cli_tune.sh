@@ -29,7 +29,6 @@ json '.tried | group_by(.io) | all(map(.workers) == [1,2,3])'
 json '.tried | map(.io) | unique | . == ["pread"] or . == ["pread","uring"]'
 json '.tried | all(keys == ["io","quartile_1","quartile_3","seconds","workers"] and .seconds > 0)'
 json '.use as $use | .tried | any(. == $use)'
-json '.use.workers <= .fastest.workers'
 
 promise 'where io_uring is forbidden tune says so, and tries the other method'
 VARVE_IO_DENY=EPERM exits 0 --json tune store --seconds 1 --rounds 1 --max 1

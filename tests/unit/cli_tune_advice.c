@@ -96,6 +96,10 @@ Test(tune_advice, a_few_rounds_prove_nothing)
 	add_trial(VARVE_IO_PREAD, 2, 4, 4);
 	add_trial(VARVE_IO_PREAD, 4, 4, 4);
 	advise(VARVE_IO_URING, 2);
+	tune_begin(TUNE_ROUNDS_MIN - 1);
+	add_trial(VARVE_IO_URING, 1, 5, 5);
+	add_trial(VARVE_IO_URING, 2, 10, 10);
+	advise(VARVE_IO_URING, 2);
 	tune_begin(TUNE_ROUNDS_MIN);
 	add_trial(VARVE_IO_URING, 2, 10, 10);
 	add_trial(VARVE_IO_URING, 4, 5, 5);
