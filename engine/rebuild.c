@@ -110,7 +110,7 @@ int rebuild_write(struct rebuild *b, const uint8_t *now, uint64_t there, uint64_
 		bool own = image_has(b->image, page);
 		if (!(own && b->proven) && hash_of(want, size) != b->table[page])
 			return 0;
-		if (is_there(want, size, now + offset, has)) {
+		if (is_there(want, size, has ? now + offset : NULL, has)) {
 			r = write_pages(b, start, page);
 			if (r)
 				return r;
