@@ -24,10 +24,11 @@ static enum op_step next(struct op *op, struct job *job)
 	while (s->at < s->count) {
 		struct target *t = &s->targets[s->at++];
 		op_job(op->store, job, JOB_RESTORE, t->module, t->entry);
-		if (job->stamp.entry == t->entry || !stamps_clear(&op->store->stamps, t->module))
+		int r = job->stamp.entry == t->entry ? 0 : stamps_clear(&op->store->stamps, t->module);
+		if (!r)
 			return OP_JOB;
 		s->failed = true;
-		op_fail(op, -EIO);
+		op_fail(op, r);
 	}
 	if (op->running)
 		return OP_WAIT;

@@ -128,7 +128,7 @@ void session_deployed(struct store *store);
 int session_lock(struct store *store);
 void session_unlock(struct store *store);
 
-/* ---- operations; each returns a started operation, or NULL with a sentence, *error set. ---- */
+/* ---- operations; each returns one that can be started, or NULL with a sentence: err_code() says which error. ---- */
 
 struct op *op_commit(struct store *store, const struct varve_id *id, const char *label,
     const struct varve_module_id *ids, uint32_t ids_count);

@@ -30,6 +30,8 @@
  * PROGRESS (serial of the RESTORE): report; FINDING (serial of the VERIFY): u8 damage, str file, str problem; and
  * SHRINK (serial of the RESTORE): u32 n, n x (id module, u64 size): the client must at once make everything beyond size
  * in those memories inaccessible, and answer WIRE_SHRUNK with the same serial; only then are files cut.
+ * ALIVE (serial 0, no payload): about once a second while a request lasts; a coordinator that says nothing hangs, or is
+ * stopped.
  * CANCEL (serial of the request): no answer of its own; the request ends with -ECANCELED if it is not through already.
  */
 #ifndef ENGINE_WIRE_H
@@ -72,6 +74,7 @@ enum wire_type {
 	WIRE_PROGRESS,
 	WIRE_FINDING,
 	WIRE_SHRINK,
+	WIRE_ALIVE,
 };
 
 enum { WIRE_IN_MEMFD = 1u << 0 };

@@ -18,7 +18,9 @@
  *
  * Errors that any call may return, besides those it lists: -ENOMEM, -EIO, -ENOSPC, -EDQUOT, -EACCES, -EROFS as the
  * system gave them; -EBADMSG a file of the store is damaged (named in varve_last_error()); -ECONNRESET the coordinator
- * died during the call, and the next call starts a new one; -EINVAL an argument outside its range.
+ * died during the call, and the next call starts a new one; -ETIMEDOUT the call was cancelled, or is varve_vm_open(), and
+ * the coordinator gives no sign of life: then nobody knows what will come of the call, and a session that it was part of
+ * can only be abandoned, as after -ECONNRESET; -EINVAL an argument outside its range.
  */
 #ifndef VARVE_H
 #define VARVE_H

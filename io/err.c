@@ -12,6 +12,7 @@
 #include "err.h"
 
 static _Thread_local char remembered[ERR_TEXT];
+static _Thread_local int remembered_err;
 
 static const struct {
 	int err;
@@ -75,6 +76,7 @@ int fail(int err, const char *format, ...)
 	va_start(args, format);
 	remember("", format, args);
 	va_end(args);
+	remembered_err = err;
 	return -err;
 }
 
@@ -90,6 +92,7 @@ int fail_sys(int err, const char *format, ...)
 	va_start(args, format);
 	remember(suffix, format, args);
 	va_end(args);
+	remembered_err = err;
 	return -err;
 }
 
@@ -117,7 +120,13 @@ const char *err_text(void)
 	return remembered;
 }
 
+int err_code(void)
+{
+	return remembered_err > 0 ? -remembered_err : -EIO;
+}
+
 void err_clear(void)
 {
+	remembered_err = 0;
 	remembered[0] = '\0';
 }

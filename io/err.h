@@ -27,6 +27,10 @@ void err_prefix(const char *format, ...) __attribute__((format(printf, 1, 2), co
 /** err_text() - the sentence remembered last in this thread; "" if there is none. Never NULL. */
 const char *err_text(void);
 
+/** err_code() - what fail() returned with it: for callers that got NULL, and not a number. -EIO if nothing is
+ * remembered, so that it is an error in any case. */
+int err_code(void);
+
 /** err_clear() - forget it. */
 void err_clear(void);
 

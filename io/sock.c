@@ -134,16 +134,19 @@ int sock_connect(const struct dir *dir, const char *name)
 		return rc ? rc : -ENOENT;
 	if ((rc = sock_address(&address, dir, name, "")))
 		return rc;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail_sys(errno, "%s%s: a socket can not be made", dir->label, name);
+	/* A listener that is stopped accepts nothing: its queue, once full, would be waited for without end. */
 	do
 		rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 	while (rc == -EINTR);
+	if (!rc && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
+		rc = -errno;
 	if (!rc)
 		return fd;
 	close(fd);
-	if (rc == -ENOENT || rc == -ECONNREFUSED)
+	if (rc == -ENOENT || rc == -ECONNREFUSED || rc == -EAGAIN)
 		return rc;
 	return fail_sys(-rc, "%s%s: can not connect", dir->label, name);
 }

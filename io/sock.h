@@ -29,8 +29,8 @@ int sock_listen_stream(const struct dir *dir, const char *name, mode_t mode);
  * bound to something else. */
 int sock_take_over(int listener, const struct dir *dir, const char *name);
 
-/** sock_connect() - connect to it, blocking. Returns a descriptor or -errno (-ENOENT, -ECONNREFUSED: no one listens;
- * without a sentence). */
+/** sock_connect() - connect to it, without waiting; the socket is a blocking one. Returns a descriptor or -errno (-ENOENT,
+ * -ECONNREFUSED: no one listens; -EAGAIN: more connections wait to be accepted than may; all without a sentence). */
 int sock_connect(const struct dir *dir, const char *name);
 
 /** sock_accept() - the next connection, non-blocking; -EAGAIN if there is none. */

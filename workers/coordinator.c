@@ -19,6 +19,7 @@
 #include "coordinator.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,6 +40,8 @@
 /** How long to look for work before sleeping, if there is a CPU to spare for it. */
 #define SPIN_NS 50000u
 #define EVENTS 64
+/** How often a client is told that it is waited for with reason. */
+#define ALIVE_NS 1000000000ull
 #define LOCK_TRIES 50
 #define LOCK_NAP_US 20000u
 
@@ -348,6 +351,19 @@ static int open_service(struct coordinator *c, int *handed_metrics)
 	return r;
 }
 
+/* Bringing a large store in order after a crash may take long: the client that waits for it shall not give it up. */
+static void say_alive(void *arg)
+{
+	static uint64_t said_ns;
+	struct coordinator *c = arg;
+	uint64_t now = clock_now();
+	if (c->options->client < 0 || c->peers || now - said_ns < ALIVE_NS)
+		return;
+	said_ns = now;
+	/* Should it not be taken, the client is gone, or has heard enough of it. */
+	wire_send(c->options->client, WIRE_ALIVE, 0, NULL, -1);
+}
+
 static int open_all(struct coordinator *c)
 {
 	const struct coordinator_options *o = c->options;
@@ -368,8 +384,13 @@ static int open_all(struct coordinator *c)
 		r = fail_sys(errno, "epoll");
 	if (!r)
 		r = dispatch_open(&c->dispatch, &c->store, o->settings, c->epoll, on_notice);
+	if (!r && o->client >= 0 && fcntl(o->client, F_SETFL, fcntl(o->client, F_GETFL) | O_NONBLOCK) < 0)
+		r = fail_sys(errno, "a client's socket");
+	c->dispatch.own.beat = say_alive;
+	c->dispatch.own.arg = c;
 	if (!r)
 		r = store_open(&c->store, &c->dispatch.own, (enum varve_sync)set[SET_SYNC]);
+	c->dispatch.own.beat = NULL;
 	if (!r)
 		r = open_signals(c);
 	if (!r)

@@ -135,7 +135,7 @@ static void name_job(const struct dispatch *d, struct job *job)
 	name_backing(name, &catalog_module(&d->store->catalog, job->module)->id);
 	memcpy(text, job->text, sizeof(text));
 	snprintf(
-	    job->text, sizeof(job->text), "%s module %s: %.*s", doing[job->kind], name, (int)sizeof(text) - 128, text);
+	    job->text, sizeof(job->text), "%s module %s: %.*s", doing[job->kind], name, (int)sizeof(text) - 160, text);
 	d->events.notice(d->events.arg, job->text);
 }
 

@@ -97,6 +97,15 @@ void peer_send(struct peer *peer, enum wire_type type, uint32_t serial, const st
 		peer_close(peer);
 }
 
+void peer_sign(struct peer *peer, enum wire_type type, const struct buf *payload)
+{
+	if (peer->gone || peer->parcels || (payload && payload->bad))
+		return;
+	int r = wire_send(peer->fd, type, type == WIRE_ALIVE ? 0 : peer->serial, payload, -1);
+	if (r && r != -EAGAIN)
+		peer_close(peer);
+}
+
 void peer_flush(struct peer *peer)
 {
 	while (peer->parcels && !peer->gone) {
@@ -129,6 +138,7 @@ static void request_ends(struct peer *peer)
 	free(peer->kept);
 	peer->kept = NULL;
 	peer->kept_count = 0;
+	peer->shrinking = peer->shrunk = false;
 }
 
 void peer_reply(struct peer *peer, const struct buf *payload, int pass)

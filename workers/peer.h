@@ -50,7 +50,9 @@ struct peer {
 	struct varve_id module; /**< MODULE: the one that is brought to its commit */
 	struct varve_id *kept; /**< RESTORE: ids of the session's modules when it began */
 	uint32_t kept_count;
-	uint64_t progress_ns; /**< when progress was last sent */
+	bool shrinking; /**< RESTORE: the client was asked to take the tails of memories away, and has not answered */
+	bool shrunk; /**< it has */
+	uint64_t sign_ns; /**< when progress, or a sign of life, was last sent */
 
 	struct parcel *parcels;
 	unsigned parcels_count;
@@ -62,6 +64,10 @@ struct peer *peer_new(struct coordinator *coordinator, int fd);
 
 /** peer_send() - send or queue a message. @pass is not consumed. */
 void peer_send(struct peer *peer, enum wire_type type, uint32_t serial, const struct buf *payload, int pass);
+
+/** peer_sign() - tell it that the coordinator is alive, or, with @payload, how far its request is; if there is room now:
+ * else it has more to read already than it does. */
+void peer_sign(struct peer *peer, enum wire_type type, const struct buf *payload);
 
 /** peer_reply() - end its request: @result 0 with @payload (NULL: nothing more), or an error with @text. */
 void peer_reply(struct peer *peer, const struct buf *payload, int pass);

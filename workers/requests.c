@@ -11,6 +11,7 @@
 #include "requests.h"
 
 #define PROGRESS_NS 50000000u
+#define ALIVE_NS 1000000000u
 
 /* ---- operations ------------------------------------------------------------------------------------------------- */
 
@@ -178,6 +179,7 @@ static void begin_request(struct peer *peer, struct wire_message *message)
 	peer->serial = message->serial;
 	peer->deadline_ms = -1;
 	peer->begun_ns = clock_now();
+	peer->sign_ns = peer->begun_ns;
 	struct cursor again = payload, peek = payload;
 	peer->has_target = message->type == WIRE_RESTORE || message->type == WIRE_CHECKOUT;
 	peer->dry = false;
@@ -207,9 +209,10 @@ void request_handle(struct peer *peer, struct wire_message *message)
 	if (message->type == WIRE_CANCEL) {
 		cancel(peer, message->serial);
 	} else if (message->type == WIRE_SHRUNK) {
-		if (peer->op && peer->request == WIRE_RESTORE && message->serial == peer->serial) {
-			op_restore_shrunk(peer->op);
-			peer->coordinator->store.executor->kick(peer->coordinator->store.executor);
+		if (peer->shrinking && message->serial == peer->serial) {
+			peer->shrinking = false;
+			peer->shrunk = true;
+			peer->coordinator->turn_over = true;
 		}
 	} else {
 		begin_request(peer, message);
@@ -242,12 +245,21 @@ void requests_retry(struct coordinator *c)
 	}
 }
 
-static void send_progress(struct peer *peer)
+/* How far it is, or at least that there is somebody. Returns milliseconds until the next time. */
+static int64_t send_sign(struct peer *peer, uint64_t now)
 {
+	/* While it waits it may have an operation of another kind: one that mends what it needs. */
+	bool restoring = peer->op && peer->request == WIRE_RESTORE && op_is_restore(peer->op);
+	uint64_t every = restoring ? PROGRESS_NS : ALIVE_NS;
 	struct buf out = {0};
-	wire_put_report(&out, op_restore_report(peer->op));
-	peer_send(peer, WIRE_PROGRESS, peer->serial, &out, -1);
+	if (now - peer->sign_ns < every)
+		return (int64_t)((every - (now - peer->sign_ns)) / 1000000) + 1;
+	peer->sign_ns = now;
+	if (restoring)
+		wire_put_report(&out, op_restore_report(peer->op));
+	peer_sign(peer, restoring ? WIRE_PROGRESS : WIRE_ALIVE, restoring ? &out : NULL);
 	buf_free(&out);
+	return (int64_t)every / 1000000;
 }
 
 int requests_tick(struct coordinator *c)
@@ -255,24 +267,19 @@ int requests_tick(struct coordinator *c)
 	uint64_t now = clock_now();
 	int next = -1;
 	for (struct peer *peer = c->peers; peer; peer = peer->next) {
-		int64_t left = -1;
-		if (peer->gone)
+		if (peer->gone || !peer->request)
 			continue;
+		int64_t left = send_sign(peer, now);
 		if (peer->waiting && peer->deadline_ms >= 0) {
-			left = peer->deadline_ms - (int64_t)(now / 1000000);
-			if (left <= 0) {
+			int64_t rest = peer->deadline_ms - (int64_t)(now / 1000000);
+			if (rest <= 0) {
 				request_refuse(peer, fail(EBUSY, "process %d still has the session of this store",
 				                         (int)c->store.session.pid));
-				left = -1;
+				continue;
 			}
-		} else if (peer->op && peer->request == WIRE_RESTORE && op_is_restore(peer->op)) {
-			left = PROGRESS_NS / 1000000;
-			if (now - peer->progress_ns >= PROGRESS_NS) {
-				peer->progress_ns = now;
-				send_progress(peer);
-			}
+			left = rest < left ? rest : left;
 		}
-		if (left >= 0 && (next < 0 || left < next))
+		if (next < 0 || left < next)
 			next = (int)left;
 	}
 	return next;

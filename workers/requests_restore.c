@@ -37,7 +37,7 @@ static void restored(void *arg, struct op *op)
 static int keep_ids(struct peer *peer)
 {
 	const struct session *session = &peer->coordinator->store.session;
-	if (!request_has_session(peer))
+	if (!request_has_session(peer) || peer->kept)
 		return 0;
 	peer->kept = calloc(session->count + 1, sizeof(*peer->kept));
 	if (!peer->kept)
@@ -48,13 +48,15 @@ static int keep_ids(struct peer *peer)
 	return 0;
 }
 
-static void ask_to_shrink(struct peer *peer, struct op *op)
+/* Whether the client has to answer first. The operation does not begin before that: a client that is stopped, or does
+ * not want to, then keeps nobody waiting but itself. */
+static bool ask_to_shrink(struct peer *peer, struct op *op)
 {
 	const struct shrink *list;
 	uint32_t count = op_restore_shrinks(op, &list);
 	struct buf out = {0};
-	if (!count)
-		return;
+	if (!count || peer->shrunk)
+		return false;
 	buf_u32(&out, count);
 	for (uint32_t i = 0; i < count; i++) {
 		wire_put_id(&out, &catalog_module(&peer->coordinator->store.catalog, list[i].module)->id);
@@ -62,6 +64,8 @@ static void ask_to_shrink(struct peer *peer, struct op *op)
 	}
 	peer_send(peer, WIRE_SHRINK, peer->serial, &out, -1);
 	buf_free(&out);
+	peer->shrinking = true;
+	return true;
 }
 
 int do_restore(struct peer *peer, struct cursor *payload)
@@ -73,6 +77,8 @@ int do_restore(struct peer *peer, struct cursor *payload)
 	bool dry = wire_get_bool(payload);
 	if (payload->bad)
 		return -EPROTO;
+	if (peer->shrinking)
+		return -EAGAIN;
 	uint32_t commit = history_find(&c->store.history, &id);
 	int r = 0;
 	if (commit == COMMIT_NONE)
@@ -89,15 +95,18 @@ int do_restore(struct peer *peer, struct cursor *payload)
 		r = keep_ids(peer);
 	struct op *op = r ? NULL : op_restore(&c->store, commit, workers, dry);
 	if (!op) {
-		request_refuse(peer, r ? r : -EBUSY);
+		request_refuse(peer, err_code());
 		return 0;
 	}
+	if (ask_to_shrink(peer, op)) {
+		op_free(op);
+		return -EAGAIN;
+	}
+	op_restore_shrunk(op);
 	op_restore_workers(op, c->dispatch.workers);
 	peer->dry = dry;
 	op->cancels_jobs = true;
-	peer->progress_ns = clock_now();
 	request_start(peer, op, restored);
-	ask_to_shrink(peer, op);
 	return 0;
 }
 
@@ -115,7 +124,7 @@ int do_persist(struct peer *peer)
 	if (op)
 		request_start(peer, op, persisted);
 	else
-		request_refuse(peer, -ENOMEM);
+		request_refuse(peer, err_code());
 	return 0;
 }
 
@@ -131,7 +140,7 @@ int do_optimize(struct peer *peer)
 	if (op)
 		request_start(peer, op, optimized);
 	else
-		request_refuse(peer, -ENOMEM);
+		request_refuse(peer, err_code());
 	return 0;
 }
 
@@ -173,7 +182,7 @@ int do_checkout(struct peer *peer, struct cursor *payload, int *fd)
 		r = fail(ENOENT, "the commit has no such module; see varve show");
 	struct op *op = r ? NULL : op_checkout(store, m, entry, *fd);
 	if (!op) {
-		request_refuse(peer, r ? r : -ENOMEM);
+		request_refuse(peer, err_code());
 		return 0;
 	}
 	*fd = -1;
@@ -215,6 +224,6 @@ int do_verify(struct peer *peer)
 	if (op)
 		request_start(peer, op, verified);
 	else
-		request_refuse(peer, -ENOMEM);
+		request_refuse(peer, err_code());
 	return 0;
 }

@@ -112,7 +112,7 @@ int do_module(struct peer *peer, struct cursor *payload)
 	struct op *op = NULL;
 	if (r == 0) {
 		op = op_settle(store, module);
-		r = op ? 0 : -EIO;
+		r = op ? 0 : err_code();
 	}
 	if (r < 0)
 		request_refuse(peer, r);
@@ -152,12 +152,14 @@ int do_commit(struct peer *peer, struct cursor *payload)
 		return -EPROTO;
 	int r = need_session(peer);
 	char *text = r ? NULL : strndup(length ? label : "", length);
+	if (!r && !text)
+		r = fail_sys(ENOMEM, "memory for a commit");
 	struct op *op = text ? op_commit(store, has_id ? &id : NULL, text, ids, count) : NULL;
 	free(text);
 	if (op)
 		request_start(peer, op, committed);
 	else
-		request_refuse(peer, r ? r : -ENOMEM);
+		request_refuse(peer, err_code());
 	return 0;
 }
 
@@ -194,7 +196,7 @@ static void end_session(struct peer *peer)
 	c->store.unsettled = true;
 	session_over(c);
 	if (peer->request)
-		request_refuse(peer, -ENOMEM);
+		request_refuse(peer, err_code());
 }
 
 int do_abandon(struct peer *peer)

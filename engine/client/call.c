@@ -16,19 +16,30 @@
  * its poll(). It is emptied when a call begins and no other is under way, never by a call that merely looks: that
  * could take the news from another. A call that finds it readable though the count is its own (the cancel came before
  * it, and others are under way) stops polling it and looks at the count 20 times a second instead.
+ *
+ * A coordinator that hangs, or is stopped, must not keep its clients for ever. It says ALIVE once a second, so silence
+ * means something; but how long a request may take nobody knows, so only two things do not wait for ever: opening, and
+ * a call that was cancelled. Silence is added up in short pieces: if this process was stopped itself, the time in which
+ * it could not listen is not held against the other.
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "client.h"
 #include "cpu.h"
 #include "err.h"
+#include "sock.h"
 
 #define TICK_MS 50
 #define TICK_NS (TICK_MS * 1000000ull)
 #define SPIN_PENALTY_MAX 63
+/** Silence is measured in pieces of at most so much. */
+#define PIECE_MS 100
+/** Who has cancelled a call does not want to wait as long as who opens a store. */
+#define CANCEL_SILENCE_NS 3000000000ull
 
 void call_begin(struct call *call, struct varve_vm *vm, struct conn *conn, enum wire_type type, const char *name)
 {
@@ -92,17 +103,59 @@ static int call_canceled(const struct call *call)
 	return fail(ECANCELED, "%s was cancelled", call->name);
 }
 
-/* Send, waiting for room: the socket does not block. */
+/* How much silence is enough; 0: no amount of it. */
+static uint64_t silence_limit(const struct call *call)
+{
+	uint64_t limit = call->vm->silence_ns;
+	if (call->cancelled)
+		return limit < CANCEL_SILENCE_NS ? limit : CANCEL_SILENCE_NS;
+	return call->impatient ? limit : 0;
+}
+
+static int call_silent(struct call *call)
+{
+	pid_t pid = 0;
+	uid_t uid;
+	char who[32] = "";
+	bool known = sock_peer(call->conn->sock, &pid, &uid) == 0 && pid != getpid();
+	call_drop(call);
+	if (known)
+		snprintf(who, sizeof(who), ", process %d,", (int)pid);
+	return fail(ETIMEDOUT,
+	    "%s%s: the coordinator of %s%s does not answer; see whether it hangs or is stopped, let it go on or end "
+	    "it, then try again",
+	    call->name, call->cancelled ? " was cancelled" : "", call->vm->path, who);
+}
+
+/* poll(), at most for a piece where silence counts. -ETIMEDOUT: there was enough of it; the connection is closed. */
+static int poll_piece(struct call *call, struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	uint64_t limit = silence_limit(call), before = limit ? clock_now() : 0;
+	if (limit && (timeout_ms < 0 || timeout_ms > PIECE_MS))
+		timeout_ms = PIECE_MS;
+	int n = poll(fds, count, timeout_ms);
+	if (!limit || n > 0)
+		return n < 0 ? -errno : n;
+	uint64_t passed = clock_now() - before;
+	call->silent_ns += passed < 2 * PIECE_MS * 1000000ull ? passed : 2 * PIECE_MS * 1000000ull;
+	return call->silent_ns >= limit ? call_silent(call) : n < 0 ? -errno : n;
+}
+
+/* Send, waiting for room: the socket does not block. A request that waits here is not sent if it is cancelled. */
 static int send_message(struct call *call, enum wire_type type, const struct buf *payload, int pass)
 {
 	for (;;) {
 		int r = wire_send(call->conn->sock, type, call->conn->serial, payload, pass);
-		if (r == -EAGAIN) {
-			struct pollfd room = {.fd = call->conn->sock, .events = POLLOUT};
-			poll(&room, 1, -1);
-		} else if (r != -EINTR) {
+		if (r == -EINTR)
+			continue;
+		if (r != -EAGAIN)
 			return r;
-		}
+		struct pollfd room = {.fd = call->conn->sock, .events = POLLOUT};
+		r = poll_piece(call, &room, 1, TICK_MS);
+		if (r == -ETIMEDOUT)
+			return r;
+		if (type == call->type && call_stopped(call))
+			return -ECANCELED;
 	}
 }
 
@@ -113,9 +166,10 @@ int call_cancel(struct call *call)
 		call_drop(call);
 		return call_canceled(call);
 	}
-	/* Should this fail, the connection is gone, and receiving will say so. */
-	send_message(call, WIRE_CANCEL, NULL, -1);
-	return 0;
+	/* It may have been silent for long; but it has not been asked for this yet. */
+	call->silent_ns = 0;
+	/* Should this fail otherwise, the connection is gone, and receiving will say so. */
+	return send_message(call, WIRE_CANCEL, NULL, -1) == -ETIMEDOUT ? -ETIMEDOUT : 0;
 }
 
 int call_send(struct call *call, enum wire_type type)
@@ -123,6 +177,8 @@ int call_send(struct call *call, enum wire_type type)
 	int r = send_message(call, type, NULL, -1);
 	if (r == -EPIPE || r == -ECONNRESET)
 		return call_lost(call);
+	if (r == -ETIMEDOUT)
+		return r;
 	return r ? fail_sys(-r, "%s can not go on", call->name) : 0;
 }
 
@@ -131,6 +187,8 @@ static int send_request(struct call *call)
 	int r = send_message(call, call->type, &call->request, call->pass);
 	if (r == -EPIPE || r == -ECONNRESET)
 		return call_lost(call);
+	if (r == -ETIMEDOUT || r == -ECANCELED)
+		return r == -ECANCELED ? call_canceled(call) : r;
 	if (r)
 		return fail_sys(-r, "the coordinator of %s can not be asked for %s", call->vm->path, call->name);
 	call->sent = true;
@@ -163,11 +221,12 @@ static int doze(struct call *call)
 	    {.fd = call->vm->cancel_fd, .events = POLLIN},
 	};
 	bool listening = !call->cancelled && !call->deaf;
-	int n = poll(fds, listening ? 2 : 1, patience(call));
-	if (n < 0 && errno != EINTR) {
-		int err = errno;
+	int n = poll_piece(call, fds, listening ? 2 : 1, patience(call));
+	if (n == -ETIMEDOUT)
+		return n;
+	if (n < 0 && n != -EINTR) {
 		call_drop(call);
-		return fail_sys(err, "%s can not be waited for", call->name);
+		return fail_sys(-n, "%s can not be waited for", call->name);
 	}
 	if (!call->cancelled && call_stopped(call))
 		return call_cancel(call);
@@ -203,6 +262,7 @@ static int receive(struct call *call)
 	for (;;) {
 		int r = wire_recv(conn->sock, &conn->message);
 		if (r == 1) {
+			call->silent_ns = 0;
 			if (spin_until)
 				conn->spin_penalty = 0;
 			return 0;
@@ -263,6 +323,8 @@ int call_exchange(struct call *call, struct cursor *reply)
 		r = receive(call);
 		if (r)
 			break;
+		if (message->type == WIRE_ALIVE)
+			continue;
 		if (message->serial != conn->serial)
 			return call_bad(call);
 		if (message->type == WIRE_REPLY)
@@ -286,9 +348,8 @@ int call_run(struct call *call, struct cursor *reply)
 			r = conn_open(call->vm, call->conn, NULL);
 		if (!r)
 			r = call_exchange(call, reply);
-		if (!call->lost || tries || call->retry == RETRY_NEVER)
-			return r;
-		if (call->sent && call->retry != RETRY_ALWAYS)
+		/* One that was cancelled must not be begun again. */
+		if (!call->lost || tries || call->retry == RETRY_NEVER || call->cancelled)
 			return r;
 	}
 }

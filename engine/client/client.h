@@ -40,6 +40,7 @@ struct varve_vm {
 	struct varve_options options; /**< .coordinator and .settings are our copies; .reserve is filled in */
 	char *notice;
 	uint64_t spin_ns; /**< how long to spin for an answer before sleeping */
+	uint64_t silence_ns; /**< how long a coordinator may be silent where an answer is due */
 
 	int cancel_fd; /**< eventfd; see call.c */
 	_Atomic uint32_t cancels;
@@ -150,7 +151,6 @@ int spawn_reap(pid_t pid);
 
 /** What to do if the coordinator dies. */
 enum call_retry {
-	RETRY_UNSENT, /**< ask another one if this one has certainly not seen the request */
 	RETRY_ALWAYS, /**< ask another one: doing it twice does no harm */
 	RETRY_NEVER, /**< what is asked for was on that connection */
 };
@@ -165,6 +165,7 @@ struct call {
 	enum wire_type type;
 	enum call_retry retry;
 	bool abrupt; /**< cancelled by closing the connection: the coordinator need not be asked */
+	bool impatient; /**< a coordinator that is silent for vm->silence_ns will not answer */
 
 	/** a PROGRESS, FINDING or SHRINK came, its payload not read yet. A result other than 0 closes the connection. */
 	int (*event)(struct call *call, struct wire_message *message);
@@ -179,6 +180,7 @@ struct call {
 	/* call.c's own */
 	bool cancelled;
 	bool deaf; /**< cancel_fd is readable for a reason that is not ours: look at vm->cancels now and then */
+	uint64_t silent_ns; /**< for how long nothing has come */
 	uint32_t cancels; /**< vm->cancels at the start */
 	uint64_t tick_at;
 };
@@ -188,8 +190,9 @@ void call_begin(struct call *call, struct varve_vm *vm, struct conn *conn, enum 
 /**
  * call_run() - send the request, connecting first if need be, wait for the reply, and give its payload in *@reply, all
  * of it after the result. It stays valid until the connection's next call.
- * Returns 0, or what the coordinator answered, with its sentence; -ECONNRESET, -EPROTO, -ECANCELED and what conn_open()
- * returns. The connection is closed after -ECONNRESET and -EPROTO.
+ * Returns 0, or what the coordinator answered, with its sentence; -ECONNRESET, -EPROTO, -ECANCELED, -ETIMEDOUT
+ * (cancelled, and the coordinator is silent) and what conn_open() returns. The connection is closed after -ECONNRESET,
+ * -EPROTO and -ETIMEDOUT.
  */
 int call_run(struct call *call, struct cursor *reply);
 

@@ -10,7 +10,8 @@
  *                |--EALREADY: another was quicker--> again
  *                '--end: it can not start--> the error says so
  *
- * "Again" is after a short sleep, for ten seconds in all.
+ * "Again" is after a short sleep, for ten seconds in all (VARVE_SILENCE_MS). A coordinator that says nothing for so long,
+ * not even that it is alive, is not waited for either (call.c); one that brings a large store in order may take longer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,6 @@
 #include "err.h"
 #include "sock.h"
 
-#define OPEN_NS 10000000000ull
 #define PART_NS 2000000000ull
 #define NAP_FIRST_NS 500000
 #define NAP_MAX_NS 50000000
@@ -108,7 +108,8 @@ static int open_failed(const struct varve_vm *vm, int base, int err)
 	return fail_sys(err, "%s can not be opened", vm->path);
 }
 
-/* Connect to a coordinator that runs. -ENOENT and -ECONNREFUSED, without a sentence: there is none. */
+/* Connect to a coordinator that runs. Without a sentence: -ENOENT and -ECONNREFUSED, there is none; -EAGAIN, it does not
+ * come to accept connections. */
 static int reach(const struct varve_vm *vm)
 {
 	int base = open(vm->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -153,7 +154,7 @@ static int hello(struct varve_vm *vm, struct conn *conn, char **notice, bool *lo
 	struct cursor c;
 	uint32_t length;
 	call_begin(&call, vm, conn, WIRE_HELLO, "opening");
-	call.abrupt = true;
+	call.abrupt = call.impatient = true;
 	buf_u32(&call.request, WIRE_PROTOCOL);
 	wire_put_string(&call.request, VARVE_VERSION_STRING);
 	int r = call_exchange(&call, &c);
@@ -201,6 +202,8 @@ static int attempt(struct varve_vm *vm, struct conn *conn, char **notice)
 		if (r)
 			return r;
 	}
+	if (sock == -EAGAIN)
+		return 1;
 	if (sock < 0)
 		return sock;
 	conn->sock = sock;
@@ -218,7 +221,7 @@ static int attempt(struct varve_vm *vm, struct conn *conn, char **notice)
 
 int conn_open(struct varve_vm *vm, struct conn *conn, char **notice)
 {
-	uint64_t until = clock_now() + OPEN_NS;
+	uint64_t until = clock_now() + vm->silence_ns;
 	uint32_t cancels = atomic_load(&vm->cancels);
 	struct timespec nap = {0, NAP_FIRST_NS};
 	for (;;) {

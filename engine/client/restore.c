@@ -118,7 +118,8 @@ static int run(struct varve_vm *vm, const struct varve_id *commit, struct restor
 	struct cursor c;
 	bool live = vm->session != NULL;
 	call_begin(&call, vm, vm->main, WIRE_RESTORE, "the restore");
-	call.retry = live ? RETRY_NEVER : RETRY_UNSENT;
+	/* Whatever a coordinator that died had done of it, the next one does the rest. But memories of a session went with it. */
+	call.retry = live ? RETRY_NEVER : RETRY_ALWAYS;
 	call.event = on_event;
 	call.tick = restore->options.progress ? tell : NULL;
 	call.arg = restore;

@@ -19,6 +19,8 @@
 #define WORKERS_MAX 1024
 /** Longer than a coordinator that is awake takes to answer what it need not read files for. */
 #define SPIN_NS 30000
+#define SILENCE_MS 10000
+#define SILENCE_MS_MAX 86400000
 
 int options_take(void *to, size_t size, const void *from, const char *what)
 {
@@ -119,11 +121,29 @@ static int init_locks(struct varve_vm *vm)
 	return r ? fail_sys(r, "a lock can not be made") : 0;
 }
 
+static int take_silence(struct varve_vm *vm)
+{
+	const char *text = secure_getenv("VARVE_SILENCE_MS");
+	char *end;
+	vm->silence_ns = SILENCE_MS * 1000000ull;
+	if (!text || !*text)
+		return 0;
+	errno = 0;
+	unsigned long ms = strtoul(text, &end, 10);
+	if (errno || *end || *text < '0' || *text > '9' || ms < 1 || ms > SILENCE_MS_MAX)
+		return fail(
+		    EINVAL, "VARVE_SILENCE_MS is \"%.40s\"; it must be a number from 1 to %d", text, SILENCE_MS_MAX);
+	vm->silence_ns = ms * 1000000ull;
+	return 0;
+}
+
 static int fill(struct varve_vm *vm, const char *base_dir, const struct varve_options *options)
 {
 	int r = vm_options(options, &vm->options);
 	const char *coordinator = vm->options.coordinator, *settings = vm->options.settings;
 	vm->options.coordinator = vm->options.settings = vm->options.config = NULL;
+	if (!r)
+		r = take_silence(vm);
 	if (!r)
 		r = vm_path(base_dir, &vm->path);
 	if (!r)

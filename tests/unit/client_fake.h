@@ -47,6 +47,9 @@ struct fake {
 
 	/* what to do */
 	_Atomic int die_at; /**< this request is received, then the connection ends without an answer */
+	_Atomic int die_once_at; /**< the same, the first time only */
+	_Atomic int silent_at; /**< this request is received, and nothing more is heard */
+	_Atomic int alive_first; /**< so many signs of life, 120 ms apart, come before each answer */
 	_Atomic int fail_at; /**< this request is answered with fail_result, "the fake fails" */
 	_Atomic int fail_result;
 	_Atomic int garbage_at; /**< this request is answered with `garbage` for a payload behind the result */
@@ -182,7 +185,8 @@ static bool fake_cut(struct fake *f, int sock, uint32_t serial, struct wire_mess
 	return true;
 }
 
-static void fake_restore(struct fake *f, int sock, uint32_t serial, struct wire_message *m)
+/* False: it dies. */
+static bool fake_restore(struct fake *f, int sock, uint32_t serial, struct wire_message *m)
 {
 	struct buf b = {0};
 	struct varve_report report = {.modules = 8, .modules_total = 8, .bytes_written = 4096, .seconds = 0.25};
@@ -195,14 +199,16 @@ static void fake_restore(struct fake *f, int sock, uint32_t serial, struct wire_
 		if (poll(&p, 1, 5) <= 0)
 			continue;
 		bool cancel = fake_next(sock, m) && m->type == WIRE_CANCEL && m->serial == serial;
+		if (cancel && atomic_compare_exchange_strong(&f->die_once_at, &(int) {WIRE_CANCEL}, 0))
+			return false;
 		fake_reply(sock, serial, cancel ? -ECANCELED : -EPROTO, "the restore was cancelled", NULL, -1);
-		return;
+		return true;
 	}
 	if (f->changes_count && !dry && !fake_cut(f, sock, serial, m))
-		return;
+		return true;
 	if (f->restore_fails) {
 		fake_reply(sock, serial, -EBADMSG, "a delta is damaged", NULL, -1);
-		return;
+		return true;
 	}
 	wire_put_report(&b, &report);
 	buf_u32(&b, f->changes_count);
@@ -213,6 +219,7 @@ static void fake_restore(struct fake *f, int sock, uint32_t serial, struct wire_
 	}
 	fake_reply(sock, serial, 0, NULL, &b, -1);
 	buf_free(&b);
+	return true;
 }
 
 static void fake_begin(struct fake *f, int sock, uint32_t serial)
@@ -329,8 +336,14 @@ static bool fake_answer(struct fake *f, int sock, struct wire_message *m)
 	int type = (int)m->type;
 	if (type <= WIRE_SHRUNK)
 		atomic_fetch_add(&f->seen[type], 1);
-	if (f->die_at == type)
+	if (f->die_at == type || atomic_compare_exchange_strong(&f->die_once_at, &(int) {type}, 0))
 		return false;
+	for (int i = 0; i < f->alive_first; i++) {
+		wire_send(sock, WIRE_ALIVE, 0, NULL, -1);
+		usleep(120000);
+	}
+	if (f->silent_at == type)
+		return true;
 	if (f->fail_at == type)
 		fake_reply(sock, serial, f->fail_result, "the fake fails", NULL, -1);
 	else if (f->garbage_at == type)
@@ -342,7 +355,7 @@ static bool fake_answer(struct fake *f, int sock, struct wire_message *m)
 	else if (type == WIRE_DEPLOY || type == WIRE_MODULE)
 		fake_module(f, sock, serial, m);
 	else if (type == WIRE_RESTORE)
-		fake_restore(f, sock, serial, m);
+		return fake_restore(f, sock, serial, m);
 	else if (type == WIRE_VERIFY)
 		fake_verify(sock, serial);
 	else if (type != WIRE_CANCEL)

@@ -101,19 +101,46 @@ Test(restore, a_dry_run_moves_nothing)
 	assert_ends_at(PAGE);
 }
 
-Test(restore, a_restore_whose_answer_is_lost_is_not_sent_twice)
+static int stop_at_once(void *arg, const struct varve_report *report)
+{
+	(void)arg, (void)report;
+	return 1;
+}
+
+/* Without a session nothing but the coordinator's own work is lost with it, and a restore may be done twice. With one,
+ * the memories are lost: no other coordinator knows of them. */
+Test(restore, a_restore_whose_coordinator_dies_is_asked_of_the_next_unless_it_is_a_sessions)
 {
 	struct varve_id id = fake_id(1);
-	cr_assert_eq(varve_session_abandon(session), 0);
-	fake.die_at = WIRE_RESTORE;
+	fake.die_once_at = WIRE_RESTORE;
 	cr_assert_eq(varve_restore(vm, &id, NULL, NULL), -ECONNRESET);
 	cr_assert_eq(fake.seen[WIRE_RESTORE], 1);
-	fake.die_at = 0;
+	cr_assert_eq(varve_session_abandon(session), 0);
+	fake.die_once_at = WIRE_RESTORE;
 	cr_assert_eq(varve_restore(vm, &id, NULL, NULL), 0, "%s", varve_last_error());
-	/* One that the coordinator has certainly not seen is sent to the next. */
+	cr_assert_eq(fake.seen[WIRE_RESTORE], 3);
+	/* One that kills every coordinator is not tried for ever. */
+	fake.die_at = WIRE_RESTORE;
+	cr_assert_eq(varve_restore(vm, &id, NULL, NULL), -ECONNRESET);
+	cr_assert_eq(fake.seen[WIRE_RESTORE], 5);
+	assert_error_says("died during the restore");
+	fake.die_at = 0;
 	fake_stop(&fake);
 	fake_listen(&fake);
 	cr_assert_eq(varve_restore(vm, &id, NULL, NULL), 0, "%s", varve_last_error());
+}
+
+/* It was told to stop: what the dead one has left undone must not be done by the next one. */
+Test(restore, a_restore_that_was_cancelled_is_not_asked_of_the_next_coordinator)
+{
+	struct varve_restore_options options = VARVE_RESTORE_INIT;
+	struct varve_id id = fake_id(1);
+	cr_assert_eq(varve_session_abandon(session), 0);
+	options.progress = stop_at_once;
+	fake.restore_waits = true;
+	fake.die_once_at = WIRE_CANCEL;
+	cr_assert_eq(varve_restore(vm, &id, &options, NULL), -ECONNRESET, "%s", varve_last_error());
+	cr_assert_eq(fake.seen[WIRE_RESTORE], 1);
 }
 
 /* ---- progress and cancelling ------------------------------------------------------------------------------------- */

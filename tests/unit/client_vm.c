@@ -317,6 +317,10 @@ Test(vm, environment_that_makes_no_sense_is_refused_by_name)
 	cr_assert_eq(varve_vm_open(fake.base, NULL, &vm), -EINVAL);
 	assert_error_says("VARVE_IO");
 	setenv("VARVE_IO", "uring", 1);
+	setenv("VARVE_SILENCE_MS", "ten", 1);
+	cr_assert_eq(varve_vm_open(fake.base, NULL, &vm), -EINVAL);
+	assert_error_says("VARVE_SILENCE_MS");
+	unsetenv("VARVE_SILENCE_MS");
 	cr_assert_eq(varve_vm_open(fake.base, NULL, &vm), 0, "%s", varve_last_error());
 	cr_assert(strstr(noted("argv"), "--workers 12 --io uring "));
 }
