@@ -1,0 +1,97 @@
+#!/bin/bash
+# What varve status shows beside its first lines: metrics in a file, and looking again and again.
+. "$(dirname "$0")/helper_cli.sh"
+checker=$(dirname "$(realpath "$0")")/helper_openmetrics.awk
+
+recording_make
+# A label's value may hold anything that a path can.
+store=$'st"o\\re \n\xff'
+promise 'there is a store to look at'
+exits 0 import "$store" recording
+[ "$failures" = 0 ] || exit 1
+
+# openmetrics FILE: it is as the specification has it.
+openmetrics() {
+	local said
+	said=$(LC_ALL=C.UTF-8 awk -f "$checker" "$1") || failed "$said"
+	iconv -f UTF-8 -t UTF-8 "$1" >/dev/null || failed "not UTF-8: $1"
+}
+
+promise 'the metrics are OpenMetrics text, whatever the store is called'
+exits 0 status "$store" --openmetrics
+openmetrics out
+holds grep -q -x -F 'varve_commits{store="'"${PWD//\\/\\\\}"'/st\"o\\re \n'$'\xef\xbf\xbd''"} 5' out
+holds grep -q '^varve_disk_bytes{.*,kind="tiers"} ' out
+holds grep -q '^# UNIT varve_worker_busy_seconds seconds$' out
+
+promise 'a file is replaced whole, readable as any other, and nothing else is left beside it'
+mkdir collected
+echo old >collected/varve.prom
+(umask 022 && exits 0 status "$store" --openmetrics collected/varve.prom)
+[ ! -s out ] || failed "something on stdout"
+openmetrics collected/varve.prom
+[ "$(stat -c %a collected/varve.prom)" = 644 ] || failed "mode $(stat -c %a collected/varve.prom)"
+[ "$(ls collected)" = varve.prom ] || failed "left: $(ls collected)"
+exits 1 status "$store" --openmetrics nowhere/varve.prom
+says nowhere/varve.prom
+
+promise 'what does not go together is refused'
+exits 2 status "$store" some-file
+exits 2 status "$store" --openmetrics --watch
+exits 2 --json status "$store" --openmetrics
+exits 2 status "$store" --watch --interval 0
+exits 2 status "$store" --watch --interval soon
+
+promise 'without a terminal, watching writes a line for each look, until a signal'
+"$VARVE" status "$store" --watch --interval 0.05 >lines 2>err &
+watcher=$!
+three_lines() {
+	[ "$(wc -l <lines)" -ge 3 ]
+}
+for _ in {1..200}; do
+	three_lines && break
+	sleep 0.05
+done
+holds three_lines
+kill -TERM $watcher
+wait $watcher || failed "exit code $?"
+[ "$(grep -c -E '^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}  5 commits, ' lines)" = "$(wc -l <lines)" ] || failed "$(head -n 3 lines)"
+
+promise 'with --json, each line is an object'
+"$VARVE" --json status "$store" --watch --interval 0.05 2>err | head -n 2 >out
+[ "$(jq -s 'length == 2 and all(.commits == 5 and (.latency | keys == ["checkout","commit","restore"]))' out)" = true ] ||
+	failed "$(head -c 300 out)"
+
+promise 'on a terminal, watching draws a screen that fits, and q ends it'
+# on_screen ROWS COLUMNS: what is drawn, the cursor's ways as line feeds; it types q when there is something.
+on_screen() {
+	mkfifo keys
+	TERM=xterm script -q -f -e -c "stty rows $1 cols $2; '$VARVE' status \"\$STORE\" --watch --interval 0.1" screen \
+		<keys >/dev/null 2>err &
+	local drawer=$!
+	exec 7>keys
+	for _ in {1..200}; do
+		grep -q 'q: quit' screen 2>/dev/null && break
+		sleep 0.05
+	done
+	printf q >&7
+	wait $drawer || failed "exit code $?"
+	exec 7>&-
+	rm keys
+	grep -q 'q: quit' screen || failed "nothing was drawn"
+}
+STORE=$PWD/$store
+export STORE
+on_screen 24 80
+holds grep -q 'Coordinator' screen
+holds grep -q 'WORKER' screen
+! grep -q 'more lines than fit' screen || failed "two modules do not fit"
+on_screen 8 40
+holds grep -q 'more lines than fit' screen
+! grep -q 'WORKER' screen || failed "a line that has no room was drawn"
+# The terminal is given back as it was: the other screen is left.
+grep -q -F $'\x1b[?1049l' screen || failed "the terminal was left on the wrong screen"
+
+promise 'a terminal of an unknown kind gets lines'
+TERM=no-such-terminal script -q -f -e -c "timeout 10 '$VARVE' status \"\$STORE\" --watch --interval 0.05 | head -n 2" screen </dev/null >/dev/null
+holds grep -q '  5 commits, ' screen
