@@ -160,6 +160,12 @@ static void on_found(void *arg, void *cookie, bool damage, const char *file, con
 	op_verify_found(((struct flight *)cookie)->op, damage, file, problem);
 }
 
+static void on_dropped(void *arg, void *cookie)
+{
+	(void)arg;
+	free(cookie);
+}
+
 static void job_fails(struct dispatch *d, struct op *op, struct job *job, int result)
 {
 	job->result = result;
@@ -497,7 +503,7 @@ int dispatch_open(struct dispatch *d, struct store *store, const struct settings
 	        .idle_ms = (unsigned)set[SET_IDLE_TIMEOUT],
 	        .memory_limit = set[SET_MEMORY_LIMIT],
 	        .sandbox = (enum sandbox_mode)set[SET_SANDBOX]},
-	    .events = {on_done, on_found, notice, d},
+	    .events = {on_done, on_found, notice, d, on_dropped},
 	};
 	set_up_background(d, set);
 	const char *here = getenv("VARVE_INLINE");

@@ -131,9 +131,12 @@ void pool_close(struct pool *pool, int grace_ms)
 	for (uint32_t i = 0; i < RING_WORKERS; i++)
 		place_reap(pool, i, true);
 
-	for (unsigned i = 0; i < RING_SLOTS; i++)
+	for (unsigned i = 0; i < RING_SLOTS; i++) {
 		if (pool->posted[i].fd >= 0)
 			close(pool->posted[i].fd);
+		if (pool->posted[i].used && pool->events.dropped)
+			pool->events.dropped(pool->events.arg, pool->posted[i].cookie);
+	}
 	if (pool->inner >= 0) {
 		epoll_ctl(pool->outer, EPOLL_CTL_DEL, pool->inner, NULL);
 		epoll_ctl(pool->outer, EPOLL_CTL_DEL, pool->ring.wake_fd, NULL);

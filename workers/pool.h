@@ -57,6 +57,8 @@ struct pool_events {
 	/** one sentence for the log: a worker died, was replaced, ... */
 	void (*notice)(void *arg, const char *text);
 	void *arg;
+	/** pool_close(): the job was under way, and nobody will hear of it again. May be NULL. */
+	void (*dropped)(void *arg, void *cookie);
 };
 
 struct pool;

@@ -77,6 +77,7 @@ static unsigned ended_count;
 static unsigned findings;
 static unsigned findings_at_end;
 static unsigned notices;
+static unsigned dropped;
 static char all_notices[65536];
 
 /* ---- the worker's side ---------------------------------------------------------------------------------------- */
@@ -252,6 +253,13 @@ static void on_found(void *arg, void *cookie, bool damage, const char *file, con
 	findings++;
 }
 
+static void on_dropped(void *arg, void *cookie)
+{
+	(void)arg;
+	(void)cookie;
+	dropped++;
+}
+
 static void on_notice(void *arg, const char *text)
 {
 	(void)arg;
@@ -275,7 +283,7 @@ static void prepare(void)
 /** open_pool() - of @workers that are there from the start, and stay. open_elastic() - that come and go. */
 static void open_elastic(unsigned workers)
 {
-	struct pool_events events = {on_done, on_found, on_notice, NULL};
+	struct pool_events events = {on_done, on_found, on_notice, NULL, on_dropped};
 	cr_assert_eq(pool_open(&setup, &events, workers, epoll_fd, &pool), 0);
 }
 

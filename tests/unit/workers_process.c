@@ -185,6 +185,7 @@ Test(process, closing_the_pool_leaves_nothing_behind)
 		close(fd);
 		pool_close(pool, round % 2 ? 0 : 1000);
 		pool = NULL;
+		cr_assert_eq(dropped, (round + 1) / 2, "whoever posted the job that never ends is told");
 		cr_assert(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD, "no process is left");
 		cr_assert_eq(count_own_descriptors(), before);
 	}
