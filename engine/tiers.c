@@ -2,6 +2,7 @@
  * tiers.c - where tiers and undo deltas are.
  */
 #include "tiers.h"
+#include "warm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,6 +81,34 @@ int tier_append(struct job_context *context, uint32_t module, struct tier tier, 
 		r = file_write_at(fd, slot, sizeof(slot), at, place.dir, place.name);
 	close(fd);
 	return r;
+}
+
+/* Whether all tiers of @level are whole. */
+static bool are_whole(
+    struct job_context *context, uint32_t module, const struct map *file, unsigned level, uint32_t last)
+{
+	struct tier tier = {level, 0};
+	uint64_t offset, size;
+	for (; tier_to(tier) <= last; tier.index++)
+		if (tier_find(context, module, file, tier, &offset, &size) &&
+		    delta_parse(&context->scratch->delta, file->data + offset, (size_t)size) == -EBADMSG)
+			return false;
+	return true;
+}
+
+bool tiers_mend(struct job_context *context, uint32_t module, uint32_t last)
+{
+	struct warm_module *kept = warm_module(context, module);
+	const struct map *file = kept ? warm_tiers(context, kept, module) : NULL;
+	bool whole = true;
+	struct place place;
+	for (unsigned level = 1; file && whole && level <= TIER_ANCHOR; level++)
+		whole = are_whole(context, module, file, level, last);
+	if (whole && !map_failed())
+		return false;
+	warm_drop(context, module);
+	place_tiers(context, module, &place);
+	return file_unlink(place.dir, place.name) == 0;
 }
 
 uint64_t tier_budget(const struct job_context *context, uint32_t module, uint32_t to)

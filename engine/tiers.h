@@ -72,7 +72,11 @@ bool tier_find(const struct job_context *context, uint32_t module, const struct 
 /** tier_append() - add it to the module's file, made if it is not there. */
 int tier_append(struct job_context *context, uint32_t module, struct tier tier, const struct buf *delta);
 
-/** tier_bytes() - the most that a module's tiers may take when its chain has come to entry @to. */
+/** tiers_mend() - look at all tiers up to entry @last, and remove the file if one of them is damaged: they will be made
+ * again. Returns whether it did. */
+bool tiers_mend(struct job_context *context, uint32_t module, uint32_t last);
+
+/** tier_budget() - the most that a module's tiers may take when its chain has come to entry @to. */
 uint64_t tier_budget(const struct job_context *context, uint32_t module, uint32_t to);
 
 /** place_tiers(), place_undo() - the file of tiers; the undo delta from entry @index to the one before. */

@@ -1,0 +1,461 @@
+/*
+ * engine_tiers.c - merged deltas: right whatever there is of them, and never more of them than their share of disk.
+ */
+#include "chain_fixture.h"
+
+TestSuite(tiers, .init = chains_open, .fini = chains_close, .timeout = 60);
+
+#define ROOM 120000u
+#define LENGTH 300u
+
+/* ---- histories --------------------------------------------------------------------------------------------------- */
+
+static void grow(uint8_t *image, uint64_t *size, uint32_t k)
+{
+	chain_noise(image + *size, 333);
+	*size += 333;
+	image[chain_random() % *size] = (uint8_t)k;
+}
+
+static void shrink(uint8_t *image, uint64_t *size, uint32_t k)
+{
+	if (k == 0)
+		chain_noise(image, *size = ROOM);
+	*size -= 333;
+	image[chain_random() % *size] = (uint8_t)k;
+}
+
+/* Up and down, through sizes that are whole pages and such that are not; what was cut off must come back as zeros. */
+static void breathe(uint8_t *image, uint64_t *size, uint32_t k)
+{
+	static const uint64_t sizes[] = {40000, 40960, 8192, 40960, 100, 20000, 0, 4096, 4095, 60000, 60000};
+	*size = sizes[k % (sizeof(sizes) / sizeof(*sizes))];
+	if (*size > 64)
+		chain_noise(image + chain_random() % (*size - 64), 64);
+}
+
+static void hot_set(uint8_t *image, uint64_t *size, uint32_t k)
+{
+	(void)k;
+	*size = ROOM;
+	for (int i = 0; i < 20; i++)
+		chain_noise(image + 8 * (chain_random() % 500), 8);
+}
+
+static void scatter(uint8_t *image, uint64_t *size, uint32_t k)
+{
+	(void)k;
+	*size = ROOM;
+	for (int i = 0; i < 20; i++)
+		chain_noise(image + chain_random() % (ROOM - 8), 8);
+}
+
+/* A, B, A, B, C, ...: images and their ids come again. */
+static void recur(uint8_t *image, uint64_t *size, uint32_t k)
+{
+	*size = 30000;
+	memset(image, 'A' + (int)(k % 5 == 4 ? k / 5 % 20 : k % 2), *size);
+}
+
+/* Nothing of it can be packed, and merging eight by eight saves a little only: all of that would be too much. */
+static void hostile(uint8_t *image, uint64_t *size, uint32_t k)
+{
+	*size = ROOM;
+	chain_noise(image + k % 40 * 2000, 2000);
+}
+
+static const struct {
+	const char *name;
+	void (*step)(uint8_t *image, uint64_t *size, uint32_t k);
+} histories[] = {{"one that grows", grow}, {"one that shrinks", shrink}, {"one that breathes", breathe},
+    {"one of a hot set", hot_set}, {"a scattered one", scatter}, {"one that recurs", recur},
+    {"a hostile one", hostile}};
+#define HISTORIES (sizeof(histories) / sizeof(*histories))
+
+static uint64_t deltas_of(const struct chain *chain)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 1; i < chain->count; i++)
+		bytes += chain_entry(&chain_catalog, chain->module, i)->delta_bytes;
+	return bytes;
+}
+
+static long tiers_of(const struct chain *chain)
+{
+	long size = chain_bytes(chain, "tiers");
+	return size < (long)TIER_INDEX ? 0 : size - (long)TIER_INDEX;
+}
+
+/* ---- what becomes of the file ------------------------------------------------------------------------------------ */
+
+static void leave(const struct chain *chain)
+{
+	(void)chain;
+}
+
+static void take_away(const struct chain *chain)
+{
+	cr_assert_eq(unlink(chain_path(chain, "tiers")), 0);
+}
+
+static void cut_half(const struct chain *chain)
+{
+	long tiers = chain_bytes(chain, "tiers") - (long)TIER_INDEX;
+	cr_assert_eq(truncate(chain_path(chain, "tiers"), (long)TIER_INDEX + tiers / 2), 0);
+}
+
+static void cut_index(const struct chain *chain)
+{
+	cr_assert_eq(truncate(chain_path(chain, "tiers"), 100), 0);
+}
+
+/* Bits in @count bytes of [from, to), if it has so many. */
+static void flip(const struct chain *chain, long from, long to, int count)
+{
+	int fd = open(chain_path(chain, "tiers"), O_RDWR | O_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	for (int i = 0; i < count && to > from; i++) {
+		uint8_t byte;
+		long at = from + (long)(chain_random() % (uint64_t)(to - from));
+		cr_assert_eq(pread(fd, &byte, 1, at), 1);
+		byte ^= (uint8_t)(1u << chain_random() % 8);
+		cr_assert_eq(pwrite(fd, &byte, 1, at), 1);
+	}
+	close(fd);
+}
+
+static void flip_some(const struct chain *chain)
+{
+	flip(chain, TIER_INDEX, chain_bytes(chain, "tiers"), 20);
+}
+
+static void flip_slots(const struct chain *chain)
+{
+	flip(chain, 0, 37 * (long)TIER_SLOT, 10);
+}
+
+static void zero_some(const struct chain *chain)
+{
+	static const uint8_t zeros[3000];
+	int fd = open(chain_path(chain, "tiers"), O_RDWR | O_CLOEXEC);
+	cr_assert_eq(pwrite(fd, zeros, sizeof(zeros), TIER_INDEX + 1000), (ssize_t)sizeof(zeros));
+	close(fd);
+}
+
+static void lose_undo(const struct chain *chain)
+{
+	for (uint32_t i = 0; i < UNDO_KEEP; i += 3) {
+		struct place place;
+		place_undo(&chain_context, chain->module, i, &place);
+		cr_assert_eq(file_unlink(place.dir, place.name), 0);
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*spoil)(const struct chain *chain);
+} fates[] = {{"whole", leave}, {"missing", take_away}, {"cut in half", cut_half}, {"cut within its index", cut_index},
+    {"spoilt", flip_some}, {"spoilt in its index", flip_slots}, {"partly zero", zero_some},
+    {"whole, but undo deltas are missing", lose_undo}};
+#define FATES (sizeof(fates) / sizeof(*fates))
+
+/* ---- right ------------------------------------------------------------------------------------------------------- */
+
+static void restore_some(struct chain *chain, const char *history, const char *fate)
+{
+	for (uint32_t i = 0; i < 16; i++) {
+		uint32_t at = i < 4 ? chain->count - 1 - i : (uint32_t)(chain_random() % chain->count);
+		struct job job = chain_job(chain, at, i % 3, 0);
+		cr_assert_eq(job.result, 0, "%s, tiers %s: entry %u: %s", history, fate, at, job.text);
+		cr_assert(
+		    chain_holds(chain, at), "%s, tiers %s: entry %u is not what was committed", history, fate, at);
+	}
+}
+
+/* Tiers are a short cut. Whatever is wrong with them, the chain decides. */
+Test(tiers, of_any_history_and_in_any_state_never_lead_to_a_wrong_image)
+{
+	for (unsigned h = 0; h < HISTORIES; h++) {
+		struct chain *chain = chain_history(h, LENGTH, ROOM, histories[h].step);
+		for (unsigned f = 0; f < FATES; f++) {
+			chain_undone(chain);
+			chain_tiers(chain);
+			fates[f].spoil(chain);
+			chain_forget();
+			restore_some(chain, histories[h].name, fates[f].name);
+			/* And while the process had them mapped. */
+			chain_undone(chain);
+			chain_tiers(chain);
+			chain_restore(chain, LENGTH / 2, false);
+			fates[f].spoil(chain);
+			restore_some(chain, histories[h].name, fates[f].name);
+		}
+		chain_free(chain);
+	}
+}
+
+Test(tiers, of_every_history_lead_to_every_commit)
+{
+	for (unsigned h = 0; h < HISTORIES; h++) {
+		struct chain *chain = chain_history(h, LENGTH, ROOM, histories[h].step);
+		chain_tiers(chain);
+		for (uint32_t k = 0; k < chain->count; k++)
+			chain_restore(chain, k, k % 2);
+		chain_free(chain);
+	}
+}
+
+/* A file that was copied from elsewhere: same module, same sizes, whole in itself. */
+Test(tiers, of_another_history_are_not_believed)
+{
+	struct chain *chain = chain_history(1, 200, ROOM, scatter), *other = chain_history(2, 200, ROOM, scatter);
+	chain_tiers(chain);
+	chain_tiers(other);
+	char from[256];
+	snprintf(from, sizeof(from), "%s", chain_path(other, "tiers"));
+	cr_assert_eq(rename(from, chain_path(chain, "tiers")), 0);
+	struct steps steps = {0};
+	uint32_t start;
+	cr_assert_eq(plan_rebuild(&chain_context, chain->module, 100, WAY_FORWARD, &steps, &start), 0);
+	cr_assert_eq(steps.count, 100, "steps of another history are planned with");
+	steps_free(&steps);
+	for (uint32_t k = 0; k < 200; k += 9)
+		chain_restore(chain, k, false);
+	chain_free(chain);
+	chain_free(other);
+}
+
+/* An undo delta, or a tier, from @from to @to whose every checksum is right, and whose bytes are those of another image. */
+static void make_wrong(const struct chain *chain, uint32_t from, uint32_t to, struct buf *delta)
+{
+	const struct chain_entry *entry = chain_entry(&chain_catalog, chain->module, to);
+	uint64_t size = chain->sizes[to];
+	uint8_t *wrong = malloc(size);
+	struct runs runs = {0};
+	memcpy(wrong, chain->images[to], size);
+	wrong[size / 2] ^= 1;
+	cr_assert_eq(diff_images(chain->images[from], chain->sizes[from], wrong, size, &runs), 0);
+	cr_assert_eq(delta_encode(chain_encoder, chain->images[from], chain->sizes[from], wrong, size, &runs,
+	                 &entry->hash, DELTA_QUICK, delta),
+	    0);
+	runs_free(&runs);
+	free(wrong);
+}
+
+/* A worker that had gone wrong may have made it. Only the hash of the image can tell. */
+Test(tiers, and_undo_deltas_that_are_whole_and_wrong_are_noticed_by_what_they_lead_to)
+{
+	struct chain *chain = chain_history(1, 96, ROOM, hot_set);
+	struct buf delta = {0};
+	struct place place;
+	for (uint32_t i = 0; i < 11; i++) {
+		struct tier tier = {1, i};
+		buf_clear(&delta);
+		make_wrong(chain, tier_from(tier), tier_to(tier), &delta);
+		cr_assert_eq(tier_append(&chain_context, chain->module, tier, &delta), 0);
+	}
+	for (uint32_t i = 90; i < 96; i++) {
+		buf_clear(&delta);
+		buf_put(&delta, &chain_entry(&chain_catalog, chain->module, i)->hash, 16);
+		make_wrong(chain, i, i - 1, &delta);
+		place_undo(&chain_context, chain->module, i, &place);
+		chain_write(&place, delta.data, delta.size);
+	}
+	for (uint32_t k = 95; k < 96; k--)
+		chain_restore(chain, k, k % 2);
+	cr_assert_eq(tiers_of(chain), 0, "the wrong tiers are still there");
+	chain_tiers(chain);
+	cr_assert_lt(chain_restore(chain, 80, false).deltas_applied, 11);
+	buf_free(&delta);
+	chain_free(chain);
+}
+
+/* ---- how much ---------------------------------------------------------------------------------------------------- */
+
+/* What is made again at will must not fill a disk. */
+Test(tiers, take_at_most_one_and_a_half_times_the_disk_of_the_deltas_at_every_length)
+{
+	for (unsigned h = 0; h < HISTORIES; h++) {
+		struct chain *chain = chain_new(h);
+		uint8_t *image = calloc(1, ROOM);
+		uint64_t size = 0, before;
+		for (uint32_t k = 0; k < 700; k++) {
+			before = size;
+			if (k > 340 && histories[h].step == grow)
+				break;
+			if (k > 340 && histories[h].step == shrink)
+				break;
+			histories[h].step(image, &size, k);
+			if (size < before)
+				memset(image + size, 0, before - size);
+			chain_add(chain, image, size);
+			if (k % 8)
+				continue;
+			chain_tiers(chain);
+			cr_assert((uint64_t)tiers_of(chain) * 2 <= deltas_of(chain) * 3,
+			    "%s: %ld bytes of tiers at %u for %llu", histories[h].name, tiers_of(chain), k,
+			    (unsigned long long)deltas_of(chain));
+		}
+		cr_assert_gt(tiers_of(chain), 0, "%s has no tiers", histories[h].name);
+		chain_free(chain);
+		free(image);
+	}
+}
+
+/* Making them anew, for whatever reason, adds nothing to a file that has them all. */
+Test(tiers, that_are_there_are_not_made_again)
+{
+	struct chain *chain = chain_history(1, 200, ROOM, scatter);
+	chain_tiers(chain);
+	long size = chain_bytes(chain, "tiers");
+	chain_undone(chain);
+	chain_tiers(chain);
+	cr_assert_eq(chain_bytes(chain, "tiers"), size);
+	chain_forget();
+	chain_undone(chain);
+	chain_tiers(chain);
+	cr_assert_eq(chain_bytes(chain, "tiers"), size);
+	chain_free(chain);
+}
+
+/* A sparse index: a module with a few tiers takes a few blocks. */
+Test(tiers, of_a_short_history_take_hardly_any_disk)
+{
+	struct chain *chain = chain_history(1, 20, ROOM, scatter);
+	struct stat st;
+	chain_tiers(chain);
+	cr_assert_eq(stat(chain_path(chain, "tiers"), &st), 0);
+	cr_assert_gt(st.st_size, (long)TIER_INDEX);
+	cr_assert_lt(st.st_blocks * 512, 65536);
+	chain_free(chain);
+}
+
+/* ---- making them ------------------------------------------------------------------------------------------------- */
+
+static struct job tiers_job(struct chain *chain, uint32_t flags)
+{
+	struct job job = {.kind = JOB_TIERS, .module = chain->module, .target = chain->count - 1, .flags = flags};
+	job.tiers_to = chain->tiers_to;
+	job.undo_to = chain->undo_to;
+	job_run(&chain_context, &job);
+	return job;
+}
+
+/* A full disk, or a process that ends: what is half written is never used, and what was there is still. */
+Test(tiers, that_can_not_be_written_harm_nothing)
+{
+	static const char *const faults[] = {"tiers.write:1:EIO", "write.data:1:ENOSPC", "write.data:2:ENOSPC",
+	    "write.create:1:ENOSPC", "map:1:ENOMEM", "map:3:ENOMEM"};
+	for (unsigned f = 0; f < sizeof(faults) / sizeof(*faults); f++) {
+		struct chain *chain = chain_history(f, 64, ROOM, scatter);
+		fixture_fault(faults[f]);
+		for (int i = 0; i < 3; i++) {
+			struct job job = tiers_job(chain, JOB_PATIENT);
+			cr_assert(!job.result || job.text[0], "%s: no sentence", faults[f]);
+			chain->tiers_to = job.result ? chain->tiers_to : job.tiers_to;
+		}
+		fixture_fault(NULL);
+		for (uint32_t k = 0; k < chain->count; k += 5)
+			chain_restore(chain, k, false);
+		chain_undone(chain);
+		chain_tiers(chain);
+		for (uint32_t k = 0; k < chain->count; k += 5)
+			chain_restore(chain, k, false);
+		cr_assert((uint64_t)tiers_of(chain) * 2 <= deltas_of(chain) * 3, "%s", faults[f]);
+		chain_free(chain);
+	}
+}
+
+static bool somebody_waits(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+Test(tiers, are_given_up_when_somebody_waits_unless_it_is_for_them)
+{
+	struct chain *chain = chain_history(1, 64, ROOM, scatter);
+	chain_context.urgent = somebody_waits;
+	struct job job = tiers_job(chain, 0);
+	cr_assert_eq(job.result, -EINTR, "%d, %s", job.result, job.text);
+	cr_assert_eq(tiers_of(chain), 0);
+	job = tiers_job(chain, JOB_PATIENT);
+	cr_assert(job.result == 0 && tiers_of(chain) > 0, "%s", job.text);
+	chain_context.urgent = NULL;
+	chain_free(chain);
+}
+
+/* Nobody may ever restore by way of the tier that is spoilt; those that are made of it, and undo deltas, are wanted. */
+Test(tiers, that_are_spoilt_do_not_keep_new_ones_from_being_made)
+{
+	struct chain *chain = chain_new(1);
+	static uint8_t image[ROOM];
+	uint64_t size;
+	for (uint32_t k = 0; k < 300; k++) {
+		hot_set(image, &size, k);
+		chain_add(chain, image, size);
+		if (k != 150)
+			continue;
+		chain_tiers(chain);
+		flip(chain, TIER_INDEX, chain_bytes(chain, "tiers"), 200);
+	}
+	chain_tiers(chain);
+	for (uint32_t k = 0; k < chain->count; k += 3)
+		cr_assert_lt(chain_restore(chain, k, false).deltas_applied, 24);
+	chain_free(chain);
+}
+
+/* The same of a delta is damage: it is told of, and ends. */
+Test(tiers, can_not_be_made_of_a_damaged_delta)
+{
+	struct chain *chain = chain_history(1, 100, ROOM, hot_set);
+	struct place place;
+	place_delta(&chain_context, chain->module, 50, 99, &place);
+	cr_assert_eq(truncate(place_path(&place), 60), 0);
+	struct job job;
+	int jobs = 0;
+	do {
+		job = tiers_job(chain, JOB_PATIENT);
+		chain->tiers_to = job.tiers_to;
+		chain->undo_to = job.undo_to;
+	} while (!job.result && ++jobs < 200);
+	cr_assert_eq(job.result, -EBADMSG, "%d after %d jobs, %s", job.result, jobs, job.text);
+	cr_assert(strstr(job.text, place.name), "%s", job.text);
+	for (uint32_t k = 0; k < 50; k++)
+		chain_restore(chain, k, false);
+	chain_free(chain);
+}
+
+/* ---- undo deltas ------------------------------------------------------------------------------------------------- */
+
+/* Back by one is the most frequent restore of all: it may cost what was changed, and no more. */
+Test(tiers, undo_deltas_lead_back_by_any_number_of_commits_and_touch_only_what_those_changed)
+{
+	struct chain *chain = chain_history(1, 200, ROOM, hot_set);
+	chain_tiers(chain);
+	for (uint32_t back = 1; back <= UNDO_KEEP; back++) {
+		chain_restore(chain, chain->count - 1, false);
+		struct job job = chain_restore(chain, chain->count - 1 - back, true);
+		cr_assert_eq(job.deltas_applied, back, "back by %u: %u deltas", back, job.deltas_applied);
+		cr_assert_leq(job.bytes_written, 2 * PAGE_BYTES);
+	}
+	chain_free(chain);
+}
+
+/* A ring of files: that of an entry long ago must not be taken for that of a newer one. */
+Test(tiers, undo_deltas_of_other_commits_in_their_places_are_not_applied)
+{
+	struct chain *chain = chain_history(1, 200, ROOM, hot_set);
+	struct place from, to;
+	chain_tiers(chain);
+	char name[256];
+	for (uint32_t i = 140; i < 199; i += 2) {
+		place_undo(&chain_context, chain->module, i, &from);
+		place_undo(&chain_context, chain->module, i + 1, &to);
+		snprintf(name, sizeof(name), "%s", place_path(&from));
+		cr_assert_eq(rename(name, place_path(&to)), 0);
+	}
+	for (uint32_t k = 199; k > 150; k--)
+		chain_restore(chain, k, k % 2);
+	chain_free(chain);
+}
