@@ -216,6 +216,20 @@ static int catch_unforeseen(int control)
 
 /* ---- the rules -------------------------------------------------------------------------------------------------- */
 
+/* By one argument; @value is what is left of it under @mask, for SCMP_CMP_MASKED_EQ only. */
+static int add_if(scmp_filter_ctx filter, uint32_t action, int call, unsigned arg, enum scmp_compare op, uint64_t mask,
+    uint64_t value)
+{
+	struct scmp_arg_cmp condition = {.arg = arg, .op = op, .datum_a = mask, .datum_b = value};
+	return seccomp_rule_add_array(filter, action, call, 1, &condition);
+}
+
+/* The upper half of an argument that is an int can be anything. */
+static int allow_if_int(scmp_filter_ctx filter, int call, unsigned arg, int value)
+{
+	return add_if(filter, SCMP_ACT_ALLOW, call, arg, SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)value);
+}
+
 static int add_list(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t count)
 {
 	int err = 0;
@@ -230,10 +244,10 @@ static int add_memory(scmp_filter_ctx filter)
 	static const int calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
 	int err = 0;
 	for (size_t i = 0; !err && i < COUNT(calls); i++) {
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		err = add_if(filter, SCMP_ACT_ALLOW, calls[i], 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
 		if (!err)
-			err = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, calls[i], 1,
-			    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
+			err = add_if(
+			    filter, SCMP_ACT_KILL_PROCESS, calls[i], 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC);
 	}
 	return err;
 }
@@ -244,38 +258,40 @@ static int add_descriptors(scmp_filter_ctx filter, const struct sandbox_needs *n
 {
 	static const int commands[] = {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC};
 	static const int messages[] = {SCMP_SYS(sendmsg), SCMP_SYS(recvmsg)};
-	int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1_32(SCMP_CMP_EQ, FICLONE));
+	int err = allow_if_int(filter, SCMP_SYS(ioctl), 1, FICLONE);
 	for (size_t i = 0; !err && i < COUNT(commands); i++)
-		err = seccomp_rule_add(
-		    filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1_32(SCMP_CMP_EQ, (uint32_t)commands[i]));
+		err = allow_if_int(filter, SCMP_SYS(fcntl), 1, commands[i]);
 	for (size_t i = 0; !err && i < COUNT(messages); i++)
-		err = seccomp_rule_add(
-		    filter, SCMP_ACT_ALLOW, messages[i], 1, SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)needs->control));
-	if (err || !needs->uring)
-		return err;
-	/* Another ring can not be made; this one is restricted by itself, too (io/uring.c). */
-	err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(io_uring_enter), 0);
-	return err ? err
-	           : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(io_uring_register), 1,
-	                 SCMP_A1_32(SCMP_CMP_EQ, IORING_REGISTER_FILES_UPDATE));
+		err = allow_if_int(filter, messages[i], 0, needs->control);
+	return err;
+}
+
+/* Another ring can not be made; this one is restricted by itself, too (io/uring.c). */
+static int add_ring(scmp_filter_ctx filter)
+{
+	int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(io_uring_enter), 0);
+	return err ? err : allow_if_int(filter, SCMP_SYS(io_uring_register), 1, IORING_REGISTER_FILES_UPDATE);
 }
 
 /* Signals: to itself, which is how abort() ends; and the handler for mapped files that go away (io/map.c). */
 static int add_signals(scmp_filter_ctx filter)
 {
 	static const int calls[] = {SCMP_SYS(kill), SCMP_SYS(tgkill)};
-	int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigaction), 1, SCMP_A0_32(SCMP_CMP_EQ, SIGBUS));
+	int err = allow_if_int(filter, SCMP_SYS(rt_sigaction), 0, SIGBUS);
 	for (size_t i = 0; !err && i < COUNT(calls); i++) {
-		uint32_t self = (uint32_t)getpid();
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1, SCMP_A0_32(SCMP_CMP_EQ, self));
+		err = add_if(filter, SCMP_ACT_ALLOW, calls[i], 0, SCMP_CMP_EQ, (uint64_t)getpid(), 0);
 		if (!err)
-			err =
-			    seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, calls[i], 1, SCMP_A0_32(SCMP_CMP_NE, self));
+			err = add_if(filter, SCMP_ACT_KILL_PROCESS, calls[i], 0, SCMP_CMP_NE, (uint64_t)getpid(), 0);
 	}
-	/* getrlimit(), of itself, and nothing set. */
-	return err ? err
-	           : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0_32(SCMP_CMP_EQ, 0),
-	                 SCMP_A2(SCMP_CMP_EQ, 0));
+	return err;
+}
+
+/* getrlimit() of itself, nothing set. */
+static int add_limits(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp conditions[] = {
+	    {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = 0}, {.arg = 2, .op = SCMP_CMP_EQ, .datum_a = 0}};
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, conditions);
 }
 
 static int add_rules(scmp_filter_ctx filter, const struct sandbox_needs *needs)
@@ -287,7 +303,11 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_needs *needs)
 		err = add_memory(filter);
 	if (!err)
 		err = add_descriptors(filter, needs);
-	return err ? err : add_signals(filter);
+	if (!err && needs->uring)
+		err = add_ring(filter);
+	if (!err)
+		err = add_signals(filter);
+	return err ? err : add_limits(filter);
 }
 
 /* ---- putting it on ---------------------------------------------------------------------------------------------- */
