@@ -163,6 +163,8 @@ void wire_put_stat(struct buf *b, const struct varve_stat *stat)
 	buf_u32(b, (uint32_t)stat->session_pid);
 	wire_put_string(b, stat->io_method);
 	wire_put_string(b, stat->io_reason);
+	wire_put_string(b, stat->sandbox);
+	wire_put_string(b, stat->sandbox_reason);
 	buf_u64(b, stat->restores);
 	buf_u64(b, stat->checkouts);
 	buf_u64(b, stat->commits_made);
@@ -222,8 +224,8 @@ static bool tally_stat(struct cursor c, struct tally *tally)
 	struct varve_operation_stat operation;
 	tally_string(tally, &c);
 	get_stat_numbers(&c, &stat);
-	tally_string(tally, &c);
-	tally_string(tally, &c);
+	for (unsigned i = 0; i < 4; i++)
+		tally_string(tally, &c);
 	get_stat_counters(&c, &stat);
 	tally_workers(tally, &c);
 	tally->modules = cursor_u32(&c);
@@ -249,6 +251,8 @@ static void fill_stat(struct cursor *c, struct varve_stat *stat, const struct ta
 	get_stat_numbers(c, stat);
 	stat->io_method = room_string(&room, c);
 	stat->io_reason = room_string(&room, c);
+	stat->sandbox = room_string(&room, c);
+	stat->sandbox_reason = room_string(&room, c);
 	get_stat_counters(c, stat);
 	stat->workers = workers;
 	stat->background = fill_workers(c, workers, &stat->workers_count, &room);

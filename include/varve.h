@@ -471,6 +471,8 @@ struct varve_stat {
 	int session_pid; /**< the process that has the session; 0: none */
 	const char *io_method; /**< "io_uring" or "pread" */
 	const char *io_reason; /**< why not io_uring, and what repairs it; "" if it is, or if pread was asked for */
+	const char *sandbox; /**< how workers are confined: "on", "partial" (as far as the system can), "off" */
+	const char *sandbox_reason; /**< what is missing, and what repairs it; "" if nothing is */
 	uint64_t restores; /**< done since the coordinator started; likewise the next three */
 	uint64_t checkouts;
 	uint64_t commits_made;

@@ -81,6 +81,21 @@ static void fill_io(struct coordinator *c, struct varve_stat *stat)
 	stat->io_reason = c->figures.io_reason;
 }
 
+static void fill_sandbox(struct coordinator *c, struct varve_stat *stat)
+{
+	const struct pool *pool = c->dispatch.pool;
+	struct sandbox_result *foreseen = &c->figures.sandbox;
+	if (pool && pool_sandbox(pool)[0]) {
+		stat->sandbox = pool_sandbox(pool);
+		stat->sandbox_reason = pool_sandbox_reason(pool);
+		return;
+	}
+	if (!foreseen->state)
+		sandbox_foresee(c->dispatch.setup.sandbox, foreseen);
+	stat->sandbox = foreseen->state;
+	stat->sandbox_reason = foreseen->reason;
+}
+
 static int fill_workers(const struct pool *pool, size_t places, const struct varve_worker_stat **list, size_t *count)
 {
 	struct varve_worker_stat *stats = calloc(places + 1, sizeof(*stats));
@@ -122,6 +137,8 @@ static void fill_store(struct coordinator *c, struct varve_stat *stat)
 	    .session_pid = store->session.owner ? store->session.pid : 0,
 	    .io_method = "",
 	    .io_reason = "",
+	    .sandbox = "",
+	    .sandbox_reason = "",
 	    .restores = store->restores,
 	    .checkouts = store->checkouts,
 	    .commits_made = store->commits,
@@ -141,6 +158,7 @@ int figures_take(struct coordinator *c, struct varve_stat *stat)
 	struct varve_operation_stat *operations = NULL;
 	fill_store(c, stat);
 	fill_io(c, stat);
+	fill_sandbox(c, stat);
 	fill_queue(d, stat);
 	int r = fill_workers(d->pool, d->pool ? pool_size(d->pool) : d->workers, &stat->workers, &stat->workers_count);
 	if (!r)

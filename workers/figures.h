@@ -5,6 +5,7 @@
 #define WORKERS_FIGURES_H
 
 #include "latency.h"
+#include "sandbox.h"
 #include "wire.h"
 
 struct coordinator;
@@ -20,6 +21,7 @@ struct figures {
 	/* What workers will read with, as long as none has said so. */
 	char io_name[32];
 	char io_reason[512];
+	struct sandbox_result sandbox; /**< likewise; state NULL: not looked yet */
 };
 
 /** figures_note() - a request of this kind has ended after @ns, with @result. */

@@ -38,6 +38,8 @@
 #define SANITIZED 0
 #endif
 
+static const char switched_off[] = "it was switched off";
+
 bool sandbox_denied(const char *part)
 {
 	const char *list = secure_getenv("VARVE_SANDBOX_DENY");
@@ -93,7 +95,7 @@ int sandbox_enter(enum sandbox_mode mode, const struct sandbox_needs *needs, str
 
 	*result = (struct sandbox_result) {.state = "off"};
 	if (mode == SANDBOX_OFF) {
-		snprintf(result->reason, sizeof(result->reason), "it was switched off");
+		snprintf(result->reason, sizeof(result->reason), "%s", switched_off);
 		return 0;
 	}
 	err = no_sanitizer();
@@ -110,6 +112,22 @@ int sandbox_enter(enum sandbox_mode mode, const struct sandbox_needs *needs, str
 	result->state = missing ? "partial" : "on";
 	err_clear();
 	return 0;
+}
+
+void sandbox_foresee(enum sandbox_mode mode, struct sandbox_result *result)
+{
+	unsigned missing = 0;
+
+	*result = (struct sandbox_result) {.state = "off"};
+	if (mode == SANDBOX_OFF) {
+		snprintf(result->reason, sizeof(result->reason), "%s", switched_off);
+		return;
+	}
+	if (note(SANDBOX_ON, no_sanitizer(), &missing, result) < 0 || missing)
+		return;
+	note(SANDBOX_ON, landlock_check(), &missing, result);
+	note(SANDBOX_ON, filter_check(), &missing, result);
+	result->state = missing ? "partial" : "on";
 }
 
 int sandbox_check(void)

@@ -38,6 +38,9 @@ struct sandbox_result {
  */
 int sandbox_enter(enum sandbox_mode mode, const struct sandbox_needs *needs, struct sandbox_result *result);
 
+/** sandbox_foresee() - what will probably come of it, as long as no worker has said so. */
+void sandbox_foresee(enum sandbox_mode mode, struct sandbox_result *result);
+
 /** sandbox_check() - whether SANDBOX_REQUIRE can be met here, before a worker is started. Returns 0, or -errno with a
  * sentence. */
 int sandbox_check(void);

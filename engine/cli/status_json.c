@@ -80,6 +80,8 @@ json_t *status_json(const struct varve_stat *stat)
 	    stat->session_pid ? json_integer(stat->session_pid) : json_null(), "io_method", json_text(stat->io_method),
 	    "io_reason", json_text(stat->io_reason));
 
+	json_object_set_new(status, "sandbox", json_text(stat->sandbox));
+	json_object_set_new(status, "sandbox_reason", json_text(stat->sandbox_reason));
 	json_object_set_new(status, "restores", json_number(stat->restores));
 	json_object_set_new(status, "checkouts", json_number(stat->checkouts));
 	json_object_set_new(status, "commits_made", json_number(stat->commits_made));

@@ -66,6 +66,11 @@ static void summary_print(FILE *to, const struct varve_stat *stat)
 		fputs(", because ", to);
 		print_clean(to, stat->io_reason);
 	}
+	fprintf(to, "\nSandbox      %s", stat->sandbox);
+	if (*stat->sandbox_reason) {
+		fputs(", because ", to);
+		print_clean(to, stat->sandbox_reason);
+	}
 	fprintf(to, "\nJobs         %llu done, %llu running, %llu waiting\n", (unsigned long long)stat->jobs,
 	    (unsigned long long)stat->jobs_running, (unsigned long long)stat->jobs_waiting);
 	if (stat->worker_deaths)

@@ -20,9 +20,11 @@ promise 'status tells all there is, under keys that stay'
 exits 0 --json status store
 json 'keys == ["background","checkouts","clients","commits","commits_made","coordinator_pid","current","damage_found",
 	"io_method","io_reason","jobs","jobs_running","jobs_waiting","latency","modules","operations","persisted","restores",
+	"sandbox","sandbox_reason",
 	"session_pid","store","uptime","worker_deaths","workers"]'
 json '.commits == 5 and .persisted == 5 and .clients >= 1 and .session_pid == null'
 json ".store == \"$(realpath store)\""
+json '.sandbox == "on" or (.sandbox_reason | length > 20)'
 json '.io_method | . == "io_uring" or . == "pread"'
 json '.workers | length >= 1 and all(keys == ["busy","busy_seconds","busy_share","bytes_read","bytes_written","job",
 	"jobs","module","pid","restarts","state"])'

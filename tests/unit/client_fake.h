@@ -258,6 +258,8 @@ static void fake_put_stat(struct buf *b)
 	    .clients = 2,
 	    .io_method = "pread",
 	    .io_reason = "it was asked for",
+	    .sandbox = "on",
+	    .sandbox_reason = "",
 	    .workers_count = 2,
 	    .workers = workers,
 	    .modules_count = 1,

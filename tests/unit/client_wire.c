@@ -316,7 +316,7 @@ static void put_stat_example(struct buf *b)
 	    {"restore", 40, false, true, id_of(5), 41, 42, 43.5},
 	    {"checkout", 50, true, true, id_of(6), 0, 1, 0.5},
 	};
-	struct varve_stat stat = {"/store", 1, 2, true, id_of(3), 4, 5.5, 6, 7, "io_uring", "", 8, 9, 10, 11, 2,
+	struct varve_stat stat = {"/store", 1, 2, true, id_of(3), 4, 5.5, 6, 7, "io_uring", "", "partial", "no Landlock", 8, 9, 10, 11, 2,
 	    workers, 1, modules, 1, &background, 20, 21, 22, 23, {24, 25, 1.0, 0.125, 0.25, 0.375, 0.5},
 	    {26, 27, 2.0, 1, 2, 3, 4}, {28, 29, 3.0, 5, 6, 7, 8}, 2, operations};
 	wire_put_stat(b, &stat);
@@ -334,6 +334,8 @@ Test(wire, figures_of_a_store_come_back)
 	cr_assert_str_eq(stat->store, "/store");
 	cr_assert_str_eq(stat->io_method, "io_uring");
 	cr_assert_str_eq(stat->io_reason, "");
+	cr_assert_str_eq(stat->sandbox, "partial");
+	cr_assert_str_eq(stat->sandbox_reason, "no Landlock");
 	cr_assert(stat->commits == 1 && stat->persisted == 2 && stat->has_current && stat->coordinator_pid == 4);
 	cr_assert(stat->clients == 6 && stat->session_pid == 7 && stat->restores == 8 && stat->checkouts == 9);
 	cr_assert(stat->commits_made == 10 && stat->jobs == 11 && stat->workers_count == 2 && stat->modules_count == 1);
