@@ -137,7 +137,7 @@ struct link {
 /** Which commits' images are kept: random ones, and what steps back and forth need. */
 struct keep {
 	size_t sample; /**< so many random commits, each with one nearby; 0: all commits */
-	size_t newest; /**< all of the newest, so many */
+	size_t steps; /**< from so many of the newest, not the very newest, back by one and by eight */
 };
 
 /** A store with a history in it. */

@@ -18,7 +18,7 @@
 
 static const struct spec mission = {
     .shape = {.modules = 1, .first = FIRST, .last = LAST, .pattern = PATTERN_MISSION},
-    .keep = {.sample = 12, .newest = 12},
+    .keep = {.sample = 12, .steps = 4},
     .with = WITH_WARM,
     .x_name = "commits",
     .x_unit = "",
@@ -124,9 +124,9 @@ static int plan_image(struct plan *plan, const struct settings *settings)
 		spec.figure = size == 256 * MIB;
 		/* Each image kept is as large as that. */
 		if (size > 16 * MIB)
-			spec.keep = (struct keep) {.sample = 2, .newest = 10};
+			spec.keep = (struct keep) {.sample = 2, .steps = 1};
 		if (size > 256 * MIB) {
-			spec.keep = (struct keep) {.sample = 1, .newest = 1};
+			spec.keep = (struct keep) {.sample = 1};
 			spec.with &= ~(unsigned)WITH_STEPS;
 		}
 		spec.making = (double)size / 1e9 * 20;
@@ -147,6 +147,9 @@ static int plan_modules(struct plan *plan, const struct settings *settings)
 		spec.shape.modules = modules;
 		spec.shape.commits = settings->commits;
 		spec.figure = modules == 64 || modules == 8;
+		/* What is kept of 256 modules are 150 MB for each commit. */
+		if (modules >= 64)
+			spec.keep = (struct keep) {.sample = modules == 64 ? 8 : 3, .steps = 1};
 		if (modules == 1 || modules == 8 || modules == 64)
 			spec.with |= WITH_COLD;
 		if (add(plan, settings, &spec) < 0)
@@ -164,6 +167,7 @@ static int plan_workers(struct plan *plan, const struct settings *settings)
 	spec.x_name = "modules";
 	spec.shape.modules = 64;
 	spec.shape.commits = settings->commits;
+	spec.keep = (struct keep) {.sample = 6};
 	spec.with = WITH_ALL_WORKERS | WITH_COLD;
 	if (add(plan, settings, &spec) < 0)
 		return -1;

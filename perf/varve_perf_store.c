@@ -80,7 +80,11 @@ static uint8_t *choose_kept(const struct spec *spec, size_t commits, uint64_t se
 	uint8_t *kept = calloc(commits, sizeof(*kept));
 	size_t sample = spec->keep.sample, near = commits / 16 + 1;
 	for (size_t i = 0; kept && i < commits; i++)
-		kept[i] = !sample ? KEPT : i + spec->keep.newest >= commits ? KEPT_FOR_STEPS : NOT_KEPT;
+		kept[i] = sample ? NOT_KEPT : KEPT;
+	for (size_t i = 2; kept && sample && i < spec->keep.steps + 2 && i <= commits; i++)
+		for (size_t back = 0; back <= 8; back += back ? 7 : 1)
+			if (i + back <= commits)
+				kept[commits - i - back] = KEPT_FOR_STEPS;
 	for (size_t i = 0; kept && i < sample; i++) {
 		size_t at = (size_t)random_below(&seed, commits), from = at > near ? at - near : 0;
 		size_t to = at + near < commits ? at + near : commits - 1;
