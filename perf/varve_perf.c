@@ -319,6 +319,8 @@ int main(int argc, char **argv)
 	cpu_set_t set;
 	if (argc > 1 && !strcmp(argv[1], "report"))
 		return report_main(argc - 1, argv + 1);
+	if (argc > 1 && !strcmp(argv[1], "compare"))
+		return compare_main(argc - 1, argv + 1);
 	argp_err_exit_status = 2;
 	settings.cpus = sched_getaffinity(0, sizeof(set), &set) < 0 ? 2 : (unsigned)CPU_COUNT(&set);
 	settings.workers = 2 * settings.cpus;

@@ -71,8 +71,8 @@ static int get_number(const struct place *place, const json_t *object, const cha
 	if (!json_is_number(value))
 		return wrong(place, key, "it must be a number");
 	*number = json_number_value(value);
-	if (!isfinite(*number) || *number < 0)
-		return wrong(place, key, "it must be a number from 0 on");
+	if (!(*number >= 0 && *number < 1e19))
+		return wrong(place, key, "it must be a number from 0 to 1e19");
 	return 0;
 }
 
@@ -169,9 +169,9 @@ static int read_samples(const struct place *place, const json_t *object, struct 
 		return fail(ENOMEM, "out of memory");
 	for (size_t i = 0; i < json_array_size(array); i++) {
 		double seconds = json_number_value(json_array_get(array, i));
-		/* A time of no time has no ratio; more than a hundred years is no time either. */
-		if (!(seconds > 0 && seconds < 4e9))
-			return wrong(place, "seconds", "each sample must be a number above 0");
+		/* A time of no time has no ratio; less than a picosecond or more than a hundred years is no time. */
+		if (!(seconds >= 1e-12 && seconds < 4e9))
+			return wrong(place, "seconds", "each sample must be a time, in seconds");
 		row->seconds[row->count++] = seconds;
 	}
 	return row_statistics(row);

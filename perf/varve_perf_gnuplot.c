@@ -72,7 +72,7 @@ static int run(const int fds[FILES], int *status)
 	char *const argv[] = {"gnuplot", "-d", "-", NULL};
 	posix_spawn_file_actions_t actions;
 	pid_t pid;
-	setenv("LC_ALL", "C", 1);
+	setenv("LC_ALL", "C.UTF-8", 1);
 	int error = posix_spawn_file_actions_init(&actions);
 	if (error)
 		return fail_sys(error, "gnuplot");
@@ -97,12 +97,12 @@ static int look_at(const struct plot *plot, int fd, int status, char **svg)
 	char *complaints = NULL;
 	int r = read_whole(fd, &complaints);
 	if (!r && (status != 0 || !*svg || !strstr(*svg, "</svg>"))) {
-		complaints[strcspn(complaints, "\n")] = '\0';
-		for (char *p = complaints; *p; p++)
-			if ((unsigned char)*p < 0x20)
-				*p = ' ';
-		r = fail(
-		    EPROTO, "gnuplot did not draw %s (wait status 0x%x): %s", plot->name, (unsigned)status, complaints);
+		/* What it ended with comes last, on a line of its own. */
+		const char *last = "it said nothing";
+		char *rest;
+		for (char *line = strtok_r(complaints, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+			last = line[strspn(line, " \t^")] ? line : last;
+		r = fail(EPROTO, "gnuplot did not draw %s (wait status 0x%x): %s", plot->name, (unsigned)status, last);
 	}
 	free(complaints);
 	return r;

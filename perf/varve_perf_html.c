@@ -90,20 +90,17 @@ static void one_table(FILE *out, const struct table *t)
 /* Pictures use the same names for the shapes that they define; in one page a name may be there once. */
 static void names_apart(FILE *out, const char *svg, size_t number)
 {
-	static const char *const before[] = {"id=\"gnuplot_", "id='gp", "href='#gp"};
+	static const char *const before[] = {" id='", " id=\"", "href='#", "href=\"#", "url(#"};
 	while (*svg) {
-		size_t i = 0;
-		while (i < sizeof(before) / sizeof(before[0]) && strncmp(svg, before[i], strlen(before[i])) != 0)
-			i++;
-		if (i == sizeof(before) / sizeof(before[0])) {
-			putc(*svg++, out);
-			continue;
+		for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+			size_t length = strlen(before[i]);
+			if (strncmp(svg, before[i], length) != 0)
+				continue;
+			fprintf(out, "%sp%zu_", before[i], number);
+			svg += length;
+			break;
 		}
-		/* The name begins where the g is. */
-		size_t name = strcspn(before[i], "g");
-		fprintf(out, "%.*sp%zu_", (int)name, before[i], number);
-		fputs(before[i] + name, out);
-		svg += strlen(before[i]);
+		putc(*svg++, out);
 	}
 }
 

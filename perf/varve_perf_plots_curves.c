@@ -41,7 +41,7 @@ static void over(struct maker *m, const char *group, const char *state, const ch
 			const struct doc_row *row =
 			    plot_in(c, group, state) ? plot_row(c, &plot_beside[k], most) : NULL;
 			double x = x_of(c), size = c->image_bytes;
-			if (!row || !(x > 0) || (rate && !(size > 0)))
+			if (!row || !(x >= 1e-3) || (rate && !(size > 0)))
 				continue;
 			if (rate)
 				plot_add(

@@ -1,11 +1,12 @@
 /*
- * varve_perf_report.h - the parts of `varve-perf report`.
+ * varve_perf_report.h - the parts of `varve-perf report` and `varve-perf compare`.
  *
  *   document   a result that varve-perf wrote (JSON), read, checked, in memory
  *   text       quantities in units that people read; what has to be escaped where
  *   table      rows and columns of text; tables: which of them a result gives
  *   plot       curves or bars, drawn by gnuplot; plots: which of them a result gives
  *   terminal, markdown, html    a report, as they show it
+ *   noise      the statistics of comparing two series; compare: two results, row by row
  *
  * They know nothing of how things were measured: a report can be made again from any result, on another machine, years
  * later. A result may have come from anybody: what it says is checked when it is read, and escaped where it is shown.
@@ -30,7 +31,7 @@
 struct doc_row {
 	const char *scheme;
 	unsigned workers; /**< 0: the scheme has none */
-	double *seconds; /**< the samples in the order in which they were taken; each above 0 */
+	double *seconds; /**< the samples in the order in which they were taken; each from 1e-12 to 4e9 */
 	size_t count; /**< at least 1 */
 	double median, p95, min, max, quarter, three_quarters;
 	double to_copy; /**< median to the median of the copy of the same case */
@@ -248,5 +249,38 @@ void machine_sentence(const struct document *document, char *text, size_t size);
 
 /** report_main() - `varve-perf report RESULT.json [OPTION...]`; argv[0] is "report". Returns the exit code. */
 int report_main(int argc, char **argv);
+
+/* ---- varve_perf_noise.c ----------------------------------------------------------------------------------------- */
+
+/** Samples, above 0. */
+struct samples {
+	const double *list;
+	size_t count;
+};
+
+/** What two series of the same thing say. */
+struct difference {
+	double before, after, copy_before, copy_after; /**< medians; 1 for copies that are not there */
+	double ratio; /**< medians, after to before */
+	double low, high; /**< 95 % interval of it */
+	double p; /**< probability of such a difference, or a greater one, if there was none */
+};
+
+/** noise_compare() - is @after another time than @before? The copies, if there are any (count 0 otherwise), are what
+ * each of them is divided by; the noise of the copies counts as well. -ENOMEM. */
+int noise_compare(struct samples before, struct samples after, struct samples copy_before, struct samples copy_after,
+    struct difference *difference);
+
+/** noise_student() - two-sided p of Student's t with @df degrees of freedom. */
+double noise_student(double t, double df);
+
+/** noise_adjust() - Benjamini and Hochberg: from p values to q values, in place. -ENOMEM. */
+int noise_adjust(double *p, size_t count);
+
+/* ---- varve_perf_compare.c --------------------------------------------------------------------------------------- */
+
+/** compare_main() - `varve-perf compare BEFORE.json AFTER.json [OPTION...]`; argv[0] is "compare". Returns the exit
+ * code. */
+int compare_main(int argc, char **argv);
 
 #endif

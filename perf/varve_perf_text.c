@@ -10,6 +10,10 @@
 /* Three significant digits, and no trailing point. */
 static void digits(struct text *text, double value, const char *unit)
 {
+	if (value >= 999999.5) {
+		snprintf(text->s, sizeof(text->s), "%.3g%s%s", value, unit[0] ? " " : "", unit);
+		return;
+	}
 	int decimals = value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
 	snprintf(text->s, sizeof(text->s), "%.*f%s%s", decimals, value, unit[0] ? " " : "", unit);
 }
