@@ -16,8 +16,10 @@ struct options {
 	bool quiet;
 };
 
+enum { KEY_HTML = 256 };
+
 static const struct argp_option option_list[] = {
-    {"html", 'h', "FILE", 0, "Write one page with tables and plots; it needs no network and no scripts", 0},
+    {"html", KEY_HTML, "FILE", 0, "Write one page with tables and plots; it needs no network and no scripts", 0},
     {"markdown", 'm', "FILE", 0, "Write the same tables as Markdown", 0},
     {"plots", 'p', "DIR", 0, "Write each plot as DIR/<name>.svg, on white; DIR is made if it is not there", 0},
     {"quiet", 'q', NULL, 0, "No table on the terminal", 0},
@@ -34,7 +36,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
 	switch (key) {
-	case 'h':
+	case KEY_HTML:
 		o->html = arg;
 		break;
 	case 'm':
