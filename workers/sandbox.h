@@ -7,7 +7,8 @@
 #include <stdbool.h>
 
 #include "err.h"
-#include "file.h"
+
+struct dir;
 
 enum sandbox_mode {
 	SANDBOX_OFF,

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "file.h"
 
 /* What the header of Linux 6.1 does not have yet. */
 #define FS_ABI_1 ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
