@@ -47,6 +47,7 @@ void job_context_close(struct job_context *context)
 		steps_free(s->steps);
 	free(s->steps);
 	warm_free(s->warm);
+	delta_cache_free(s->deltas);
 	free(s);
 	context->scratch = NULL;
 }
@@ -123,10 +124,13 @@ void job_run(struct job_context *context, struct job *job)
 	job->bytes_read = job->bytes_written = 0;
 	job->files = job->images = job->damaged = 0;
 	job->text[0] = 0;
+	map_failed(); /* in an earlier job: it is not this one's */
 	err_clear();
 	job->result = run(context, job);
 	if (job->result)
 		snprintf(job->text, sizeof(job->text), "%s", err_text());
+	if (map_failed())
+		warm_drop(context, job->module); /* there are zeros in it */
 	warm_end(context);
 	trim(context->scratch);
 }
