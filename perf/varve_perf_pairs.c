@@ -8,8 +8,8 @@
  *   2. it would be one among the differences that two runs have anyway. Where a file happened to lie, what the caches
  *      hold and how warm the processor is stay the same for a whole run, so that samples of one run know nothing of it
  *      (T. Kalibera and R. Jones, "Rigorous benchmarking in reasonable time", 2013). But there are rows which no change
- *      of Varve's restores makes faster or slower: copies, naive walks, other programs. The spread of their ratios around
- *      their median is what chance does (negative controls), warm and cold apart;
+ *      of Varve's restores makes faster or slower: copies, naive walks, other programs. The spread of their ratios is what
+ *      chance does (negative controls), warm and cold apart;
  *   3. both are so although there are many rows (the larger of the two p, by Benjamini and Hochberg, is at most 0.05);
  *   4. the difference is worth a word (5 % unless told otherwise).
  *
@@ -245,6 +245,27 @@ static enum verdict verdict_of(const struct pair *p, double least)
 	return VERDICT_SAME;
 }
 
+/*
+ * Q_n: the lower quartile of the distances between any two, as a standard deviation. Some wild ones do not move it, it
+ * needs no centre, and of what a standard deviation makes of normal data it keeps 82 % (P. J. Rousseeuw and C. Croux,
+ * "Alternatives to the median absolute deviation", 1993): so many degrees of freedom are told.
+ */
+static int robust_spread(const double *logs, size_t n, struct spread *spread)
+{
+	size_t half = n / 2 + 1, count = 0;
+	double *distances = malloc(n * (n - 1) / 2 * sizeof(*distances));
+	if (!distances)
+		return fail(ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			distances[count++] = fabs(logs[i] - logs[j]);
+	qsort(distances, count, sizeof(*distances), compare_doubles);
+	double few = (double)n / ((double)n + (n % 2 ? 1.4 : 3.8)); /* of few it would be too large */
+	*spread = (struct spread) {2.2219 * few * distances[half * (half - 1) / 2 - 1], 0.82 * (double)(n - 1)};
+	free(distances);
+	return 0;
+}
+
 /* What two runs differ in anyway, in one state. Without enough controls it is not known, and nothing is made of it. */
 static int spread_of_controls(struct pairs *pairs, const char *state, bool by_copy, struct spread *spread)
 {
@@ -259,15 +280,9 @@ static int spread_of_controls(struct pairs *pairs, const char *state, bool by_co
 		if (counts && (!by_copy || p->by_copy))
 			logs[n++] = log(p->difference.ratio);
 	}
-	if (n >= CONTROLS) {
-		double centre = median(logs, n);
-		for (size_t i = 0; i < n; i++)
-			logs[i] = fabs(logs[i] - centre);
-		/* The median absolute deviation, which a few wild ones do not move; 1.4826 makes a standard deviation of it. */
-		*spread = (struct spread) {1.4826 * median(logs, n), (double)(n - 1)};
-	}
+	int r = n >= CONTROLS ? robust_spread(logs, n, spread) : 0;
 	free(logs);
-	return 0;
+	return r;
 }
 
 /* How the machines compare: the median ratio of all copies of that state; of all, if it has none; 1 if there are none. */

@@ -35,7 +35,7 @@ chain() {
 		"disk":{"base_bytes":589824,"delta_bytes":40960,"last_bytes":589824,"tier_bytes":20480,"undo_bytes":1024},
 		"rows":[%s,%s,%s]}' "$1" "$1" "$1" "$2" "$1" \
 		"$(row copy null "${3}e-6,${3}.5e-6,${3}.9e-6")" "$(row restore 1 "${4}e-6,${4}.7e-6,${4}.8e-6")" \
-		"$(row restore 2 "${4}.1e-6,${4}.2e-6,${4}.3e-6")"
+		"$(row restore 2 "${4}.1e-6,${4}.2e-6,2e-3")"
 }
 
 # result CASES [FIGURES]
