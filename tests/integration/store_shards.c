@@ -1,0 +1,220 @@
+/*
+ * store_shards.c - one large module, several workers: the same bytes, however many there are.
+ */
+#include "helper_large.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+TestSuite(shards, .init = store_setup, .fini = store_teardown, .timeout = 120);
+
+static struct varve_id ids[LARGE_COMMITS];
+
+static const int order[] = {3, 0, 8, 2, 6, 4, 4, 5, 7, 1, 8};
+#define ORDER ((int)(sizeof(order) / sizeof(*order)))
+
+static struct varve_report restore(struct varve_vm *vm, int k)
+{
+	struct varve_report report;
+	must(varve_restore(vm, &ids[k], NULL, &report));
+	return report;
+}
+
+/* Nothing is known of the files, so all of them are built, shard by shard. */
+Test(shards, any_number_of_workers_makes_the_same_bytes_of_unknown_files)
+{
+	static const unsigned workers[] = {1, 2, 3, 8};
+	large_make("AB", false, ids);
+	for (int w = 0; w < 4; w++) {
+		struct varve_vm *vm = large_open(workers[w]);
+		for (int i = 0; i < how_many(3, ORDER); i++) {
+			int k = order[(i + w * 2) % ORDER];
+			large_strange("AB", i % 2);
+			struct varve_report report = restore(vm, k);
+			cr_assert_eq(report.modules, 2, "%llu modules", (unsigned long long)report.modules);
+			cr_assert_leq(report.workers, workers[w]);
+			large_expect("AB", k);
+		}
+		varve_vm_close(vm);
+		end_processes();
+	}
+}
+
+/* Workers that have had a job. */
+static int workers_used(struct varve_vm *vm)
+{
+	struct varve_stat *stat;
+	int used = 0;
+	must(varve_stat(vm, &stat));
+	for (size_t i = 0; i < stat->workers_count; i++)
+		used += stat->workers[i].jobs > 0;
+	varve_stat_free(stat);
+	return used;
+}
+
+/* They do take part: else all of this would be for nothing. */
+Test(shards, several_workers_take_part_in_the_restore_of_one_module)
+{
+	large_make("A", false, ids);
+	struct varve_vm *vm = large_open(2);
+	/* Where the machine is busy, one of them may have done all before the other is awake. */
+	for (int i = 0; i < 100 && workers_used(vm) < 2; i++) {
+		large_strange("A", true);
+		cr_assert_eq(restore(vm, i % 2 ? 3 : 8).workers, 2);
+	}
+	cr_assert_eq(workers_used(vm), 2);
+	varve_vm_close(vm);
+}
+
+/* A restore leaves the page hashes of what it has written: the next one goes by difference, and touches that only. */
+Test(shards, a_large_module_is_then_restored_by_difference)
+{
+	large_make("A", true, ids);
+	struct varve_vm *vm = large_open(2);
+	large_strange("A", true);
+	restore(vm, 8);
+	struct varve_report report = restore(vm, 7);
+	large_expect("A", 7);
+	cr_assert_leq(report.bytes_read, 1 * MIB, "%llu bytes were read", (unsigned long long)report.bytes_read);
+	cr_assert_leq(report.bytes_written, 200000, "%llu bytes", (unsigned long long)report.bytes_written);
+	report = restore(vm, 8);
+	large_expect("A", 8);
+	cr_assert_leq(report.bytes_read, 1 * MIB, "%llu bytes were read", (unsigned long long)report.bytes_read);
+	/* By difference first, and where that does not lead there, by shards. */
+	for (int i = 0; i < ORDER; i++) {
+		restore(vm, order[i]);
+		large_expect("A", order[i]);
+	}
+	varve_vm_close(vm);
+}
+
+static long blocks_of(const char *module)
+{
+	struct stat st;
+	cr_assert_eq(stat(store_path(store_file(module, NULL, "")), &st), 0);
+	return (long)st.st_blocks * 512;
+}
+
+/* A memory of 64 MiB of which little was ever written does not take 64 MiB because it was restored. */
+Test(shards, holes_stay_holes)
+{
+	large_make("A", false, ids);
+	struct varve_vm *vm = large_open(2);
+	for (int i = 0; i < 6; i++) {
+		large_strange("A", false);
+		if (i == 3)
+			unlink(store_path(store_file(large_name('A'), NULL, "")));
+		restore(vm, order[i]);
+		large_expect("A", order[i]);
+		cr_assert_lt(
+		    blocks_of(large_name('A')), 4l * (long)MIB, "%ld bytes of disk", blocks_of(large_name('A')));
+	}
+	varve_vm_close(vm);
+}
+
+Test(shards, large_and_small_modules_are_restored_together)
+{
+	static const char modules[] = "cdBefghAijkl";
+	large_make(modules, false, ids);
+	struct varve_vm *vm = large_open(2);
+	for (int i = 0; i < 6; i++) {
+		if (i % 2)
+			large_strange("Aefk", true);
+		cr_assert_eq(restore(vm, order[i]).modules, 12);
+		large_expect(modules, order[i]);
+	}
+	varve_vm_close(vm);
+}
+
+/* From an image that is restored as one to one that is restored by shards, and back; from nothing, too. */
+Test(shards, a_module_may_become_large_and_small_again)
+{
+	struct varve_vm *vm = large_open(2);
+	static const size_t sizes[] = {5000, 16 * MIB, 16 * MIB + 1, 0, 30 * MIB, 100};
+	struct varve_id made[6];
+	for (int k = 0; k < 6; k++)
+		made[k] = store_commit_one(vm, "G", sizes[k], 'a' + k, NULL);
+	for (int i = 0; i < 12; i++) {
+		int k = i * 5 % 6;
+		if (i > 5)
+			unlink(store_path(store_file("G", NULL, "")));
+		must(varve_restore(vm, &made[k], NULL, NULL));
+		store_expect_fill("G", sizes[k], 'a' + k);
+	}
+	expect_verified(vm, NULL);
+	varve_vm_close(vm);
+}
+
+/* Every page of it is another one: nothing is left out, and nothing is asked for twice. */
+Test(shards, a_module_all_of_which_changes_is_restored)
+{
+	size_t size = 20 * MIB + 4097;
+	char *one = malloc(size), *two = malloc(size);
+	noise(one, size, 1);
+	noise(two, size, 2);
+	struct varve_vm *vm = large_open(2);
+	struct varve_id first = store_commit(vm, &(struct content) {"N", one, size, NULL}, 1);
+	struct varve_id second = store_commit(vm, &(struct content) {"N", two, size, NULL}, 1);
+	struct varve_report report;
+	must(varve_restore(vm, &first, NULL, &report));
+	cr_assert_eq(report.bytes_written, size);
+	store_expect("N", one, size);
+	must(varve_restore(vm, &second, NULL, NULL));
+	store_expect("N", two, size);
+	varve_vm_close(vm);
+	free(one);
+	free(two);
+}
+
+/* The session's memory stays mapped, and is what it should be, wherever its end comes to lie. */
+Test(shards, a_session_goes_on_in_a_large_memory)
+{
+	large_make("A", false, ids);
+	struct varve_vm *vm = large_open(2);
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id id = id_of(large_name('A'));
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &id, &memory));
+	char *base = varve_memory_base(memory);
+	for (int i = 0; i < 6; i++) {
+		size_t size = varve_memory_size(memory);
+		memset(base + size - 100, 'x', 100);
+		restore(vm, order[i]);
+		cr_assert(varve_memory_base(memory) == (void *)base);
+		cr_assert_eq(varve_memory_size(memory), large_size('A', order[i]));
+		large_expect("A", order[i]);
+	}
+	must(varve_session_abandon(session));
+	varve_vm_close(vm);
+}
+
+/* ---- dry --------------------------------------------------------------------------------------------------------- */
+
+Test(shards, a_dry_run_writes_nothing_and_leaves_nothing)
+{
+	large_make("A", false, ids);
+	struct varve_vm *vm = large_open(2);
+	struct varve_restore_options options = VARVE_RESTORE_INIT;
+	struct varve_report dry, wet;
+	struct stat before, after;
+	options.dry_run = true;
+	for (int i = 0; i < 4; i++) {
+		const char *path = store_path(store_file(large_name('A'), NULL, ""));
+		if (i % 2)
+			large_strange("A", true);
+		cr_assert_eq(stat(path, &before), 0);
+		must(varve_restore(vm, &ids[order[i]], &options, &dry));
+		cr_assert_eq(stat(path, &after), 0);
+		cr_assert(before.st_size == after.st_size && before.st_ctim.tv_sec == after.st_ctim.tv_sec &&
+		              before.st_ctim.tv_nsec == after.st_ctim.tv_nsec,
+		    "the file was touched");
+		cr_assert_eq(file_bytes(store_private(large_name('A'), "table")), -1, "a table was left behind");
+		must(varve_restore(vm, &ids[order[i]], NULL, &wet));
+		cr_assert_eq(dry.bytes_written, wet.bytes_written, "%llu bytes were foretold, %llu written",
+		    (unsigned long long)dry.bytes_written, (unsigned long long)wet.bytes_written);
+		large_expect("A", order[i]);
+	}
+	varve_vm_close(vm);
+}
