@@ -38,6 +38,7 @@
 #include <sys/eventfd.h>
 
 #include "cpu.h"
+#include "names.h"
 #include "ring_mirror.h"
 
 int ring_create(struct ring *ring)
@@ -103,14 +104,24 @@ static void wake_one(struct ring *ring)
 	}
 }
 
+void ring_fill_body(struct ring *ring, uint32_t slot)
+{
+	const struct mirror_slot *mine = &ring->mirror->slots[slot];
+	struct ring_body *body = &ring->memory->bodies[slot];
+
+	memcpy(&body->job, &mine->job, sizeof(body->job));
+	body->seal = ring_seal(&mine->job, (struct ticket) {slot, mine->generation}, SLOT_READY);
+}
+
 struct ticket ring_publish(struct ring *ring, uint32_t slot)
 {
 	struct mirror_slot *mine = &ring->mirror->slots[slot];
 
 	mine->generation++;
 	mine->owner = UINT32_MAX;
+	mine->spoilt = false;
 	mine->number = ring->mirror->numbers++;
-	ring->memory->bodies[slot].job = mine->job;
+	ring_fill_body(ring, slot);
 	atomic_store_explicit(&ring->memory->cancelled[slot], mine->cancelled, memory_order_relaxed);
 	atomic_store(&ring->memory->words[slot], slot_word(mine->generation, 0, SLOT_READY));
 	atomic_fetch_add(&ring->memory->posts, 1);
@@ -131,22 +142,26 @@ int ring_post(struct ring *ring, const struct job *job, struct ticket *ticket)
 	set_used(mirror, slot, true);
 	mirror->slots[slot].losses = 0;
 	mirror->slots[slot].cancelled = false;
-	mirror->slots[slot].job = *job;
+	memcpy(&mirror->slots[slot].job, job, sizeof(*job));
 	*ticket = ring_publish(ring, slot);
 	return 0;
 }
 
-/** accept_answer() - @job, copied from shared memory, made fit for use: its inputs are the mirror's. */
-static void accept_answer(const struct job *posted, struct job *job)
+/** answers() - whether @job, copied from shared memory, can be the answer to what was posted: its seal fits, its inputs
+ * are what they were, and it was not cancelled by anybody but us. */
+static bool answers(const struct mirror_slot *mine, const struct job *job, uint64_t seal, struct ticket ticket)
 {
-	job->kind = posted->kind;
-	job->module = posted->module;
-	job->target = posted->target;
-	job->flags = posted->flags;
-	job->basis = posted->basis;
-	job->reserved = posted->reserved;
-	job->id = posted->id;
-	job->has_id = posted->has_id;
+	const struct job *posted = &mine->job;
+
+	return seal == ring_seal(job, ticket, SLOT_DONE) && job->kind == posted->kind &&
+	       job->module == posted->module && job->target == posted->target && job->flags == posted->flags &&
+	       job->basis == posted->basis && job->has_id == posted->has_id && id_equal(&job->id, &posted->id) &&
+	       job->from == posted->from && job->to == posted->to && (job->result != -ECANCELED || mine->cancelled);
+}
+
+/** tidy_answer() - make @job fit for use. */
+static void tidy_answer(struct job *job)
+{
 	job->text[sizeof(job->text) - 1] = '\0';
 	for (char *c = job->text; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 127)
@@ -157,6 +172,24 @@ static void accept_answer(const struct job *posted, struct job *job)
 	} else if (job->result == 0) {
 		job->text[0] = '\0';
 	}
+}
+
+/** take_answer() - from a slot that is DONE. False: what lies there is none, and ring_scribbled() from now on. */
+static bool take_answer(struct ring *ring, uint32_t slot, struct job *job, struct ticket *ticket)
+{
+	struct mirror_slot *mine = &ring->mirror->slots[slot];
+	const struct ring_body *body = &ring->memory->bodies[slot];
+
+	if (mine->spoilt)
+		return false;
+	*ticket = (struct ticket) {slot, mine->generation};
+	uint64_t seal = body->seal;
+	memcpy(job, &body->job, sizeof(*job));
+	mine->spoilt = !answers(mine, job, seal, *ticket);
+	if (mine->spoilt)
+		return false;
+	tidy_answer(job);
+	return true;
 }
 
 bool ring_reap(struct ring *ring, struct job *job, struct ticket *ticket)
@@ -171,10 +204,9 @@ bool ring_reap(struct ring *ring, struct job *job, struct ticket *ticket)
 			uint64_t word = load_word(ring, slot);
 			if (word_state(word) != SLOT_DONE)
 				continue;
+			if (!take_answer(ring, slot, job, ticket))
+				continue;
 			mirror->slots[slot].owner = word_owner(word);
-			*job = ring->memory->bodies[slot].job;
-			accept_answer(&mirror->slots[slot].job, job);
-			*ticket = (struct ticket) {slot, mirror->slots[slot].generation};
 			mirror->reap_at = (slot + 1) % RING_SLOTS;
 			release_slot(ring, slot);
 			return true;
@@ -262,7 +294,7 @@ bool ring_sleep_begin(struct ring *ring)
 {
 	atomic_store(&ring->memory->coordinator_sleeps, 1);
 	for (uint32_t s = next_used(ring->mirror, 0, true); s < RING_SLOTS; s = next_used(ring->mirror, s + 1, true)) {
-		if (word_state(load_word(ring, s)) == SLOT_DONE) {
+		if (!ring->mirror->slots[s].spoilt && word_state(load_word(ring, s)) == SLOT_DONE) {
 			atomic_store(&ring->memory->coordinator_sleeps, 0);
 			return false;
 		}

@@ -54,7 +54,8 @@ void ring_close(struct ring *ring);
 int ring_post(struct ring *ring, const struct job *job, struct ticket *ticket);
 
 /**
- * ring_reap() - the next DONE job, copied to @job, its slot FREE. Returns false if there is none.
+ * ring_reap() - the next DONE job, copied to @job, its slot FREE. Returns false if there is none. One whose body is not
+ * as its worker has left it, or that answers something else, stays where it is (ring_spoilt()).
  * The inputs of @job are those that were posted, `result` is 0 or a negative errno, and `text` is terminated, with no
  * control characters; all other outputs are whatever the worker wrote: the caller checks them before it uses them.
  */
@@ -76,6 +77,10 @@ const struct job *ring_job(const struct ring *ring, uint32_t slot);
 
 /** ring_scribbled() - whether a slot's word is not what it can be: a worker has gone wrong, and nobody knows which. */
 bool ring_scribbled(const struct ring *ring);
+
+/** ring_spoilt() - whether ring_reap() has come upon an answer that was none: ring_scribbled() is true, and what it is
+ * there for is due at once. */
+bool ring_spoilt(const struct ring *ring);
 
 /** ring_mend() - after ring_scribbled(), once *all* workers are dead and ring_lost() was called for each: put right what
  * is wrong. Returns as ring_lost() does; call it until it returns 0. */

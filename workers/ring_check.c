@@ -17,6 +17,8 @@
 bool ring_scribbled(const struct ring *ring)
 {
 	for (uint32_t s = 0; s < RING_SLOTS; s++) {
+		if (is_used(ring->mirror, s) && ring->mirror->slots[s].spoilt)
+			return true;
 		uint64_t free_word = slot_word(ring->mirror->slots[s].generation, 0, SLOT_FREE);
 		if (is_used(ring->mirror, s) ? word_state(load_word(ring, s)) == SLOT_FREE
 		                             : atomic_load(&ring->memory->words[s]) != free_word)
@@ -38,10 +40,20 @@ int ring_mend(struct ring *ring, struct ticket *was, struct ticket *now)
 			continue;
 		}
 		enum slot_state state = word_state(load_word(ring, s));
-		if (state != SLOT_READY && state != SLOT_DONE)
+		if ((state != SLOT_READY && state != SLOT_DONE) || ring->mirror->slots[s].spoilt)
 			return ring_repeat(ring, s, was, now);
+		if (state == SLOT_READY)
+			ring_fill_body(ring, s);
 	}
 	return 0;
+}
+
+bool ring_spoilt(const struct ring *ring)
+{
+	for (uint32_t s = next_used(ring->mirror, 0, true); s < RING_SLOTS; s = next_used(ring->mirror, s + 1, true))
+		if (ring->mirror->slots[s].spoilt)
+			return true;
+	return false;
 }
 
 uint32_t ring_owner(const struct ring *ring, struct ticket ticket)

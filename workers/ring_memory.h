@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hash.h"
 #include "ring.h"
 
 #define RING_WORDS (RING_WORKERS / 64)
@@ -20,6 +21,7 @@ enum slot_state { SLOT_FREE, SLOT_READY, SLOT_RUNNING, SLOT_DONE };
 /** The bodies lie apart from the words, so that looking for work touches 16 cache lines and not 1,600. */
 struct ring_body {
 	_Alignas(64) struct job job;
+	uint64_t seal; /**< ring_seal() of who wrote it: the coordinator while READY, the worker once DONE */
 };
 
 struct ring_memory {
@@ -58,6 +60,15 @@ static inline uint32_t word_owner(uint64_t word)
 static inline enum slot_state word_state(uint64_t word)
 {
 	return (enum slot_state)(word & 0xff);
+}
+
+/** ring_seal() - by which both sides see whether a body is what the other one has put there, for this ticket. It is for
+ * stray writes: whoever can write to the ring on purpose can make one that fits. All bytes of @job count, also those
+ * between its members: bodies are copied by memcpy(), never member by member. */
+static inline uint64_t ring_seal(const struct job *job, struct ticket ticket, enum slot_state state)
+{
+	uint64_t key = (uint64_t)ticket.generation << 32 | (uint64_t)ticket.slot << 8 | (uint64_t)state;
+	return hash64(job, sizeof(*job)) ^ (key * 0x9E3779B97F4A7C15u);
 }
 
 static inline uint64_t bit_of(uint32_t worker)

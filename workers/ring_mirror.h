@@ -12,6 +12,7 @@ struct mirror_slot {
 	unsigned losses; /**< workers that died running it */
 	uint32_t owner; /**< who had done it when it was reaped; UINT32_MAX: it was not */
 	bool cancelled; /**< ring_cancel() */
+	bool spoilt; /**< its answer is none: somebody has written over it. ring_mend() */
 	uint64_t number; /**< counts what was made READY, to tell the oldest */
 	struct job job; /**< as posted */
 };
@@ -78,6 +79,9 @@ static inline void wake_worker(struct ring *ring, uint32_t worker)
 	atomic_store(&ring->memory->lines[worker].wake, 1);
 	futex(&ring->memory->lines[worker].wake, FUTEX_WAKE, 1, NULL);
 }
+
+/** ring_fill_body() - write the mirror's job in @slot to the shared memory. */
+void ring_fill_body(struct ring *ring, uint32_t slot);
 
 /** ring_publish() - make the mirror's job in @slot READY under a new generation, and wake a worker for it. */
 struct ticket ring_publish(struct ring *ring, uint32_t slot);

@@ -7,6 +7,7 @@
 #include "ring.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "cpu.h"
 #include "ring_memory.h"
@@ -45,6 +46,19 @@ static void beat(struct worker_line *line)
 	atomic_store_explicit(&line->beat_ns, clock_now(), memory_order_relaxed);
 }
 
+/** take_body() - the job that a slot was posted with. If somebody has written over it, it is none that there is: what
+ * comes of that the coordinator sees when it looks at the answer. */
+static void take_body(const struct ring_body *body, struct job *job, struct ticket ticket)
+{
+	uint64_t seal = body->seal;
+
+	memcpy(job, &body->job, sizeof(*job));
+	if (seal != ring_seal(job, ticket, SLOT_READY)) {
+		memset(job, 0, sizeof(*job));
+		job->kind = JOB_NONE;
+	}
+}
+
 /** take_ready() - look at all slots once, from the one that is probably next. */
 static bool take_ready(struct ring *ring, uint32_t worker, struct job *job, struct ticket *ticket)
 {
@@ -62,8 +76,8 @@ static bool take_ready(struct ring *ring, uint32_t worker, struct job *job, stru
 			continue;
 		atomic_store_explicit(&memory->next, slot + 1, memory_order_relaxed);
 		atomic_store_explicit(&memory->lines[worker].slot, slot, memory_order_relaxed);
-		*job = memory->bodies[slot].job;
 		*ticket = (struct ticket) {slot, generation};
+		take_body(&memory->bodies[slot], job, *ticket);
 		return true;
 	}
 	return false;
@@ -146,7 +160,8 @@ bool ring_done(struct ring *ring, uint32_t worker, struct ticket ticket, const s
 	/* The body is not touched unless it is still ours: the slot may hold another job by now. */
 	if (atomic_load(&memory->words[ticket.slot]) != word)
 		return false;
-	memory->bodies[ticket.slot].job = *job;
+	memcpy(&memory->bodies[ticket.slot].job, job, sizeof(*job));
+	memory->bodies[ticket.slot].seal = ring_seal(job, ticket, SLOT_DONE);
 	if (!atomic_compare_exchange_strong(
 	        &memory->words[ticket.slot], &word, slot_word(ticket.generation, worker, SLOT_DONE)))
 		return false;

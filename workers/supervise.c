@@ -151,6 +151,9 @@ static void mend(struct pool *pool)
 
 	while ((what = ring_mend(&pool->ring, &was, &now)) != 0)
 		settle(pool, what, was, now, "while the job ring was overwritten");
+	/* These are only ever read by workers, so what was written over them has not been noticed. */
+	supervise_spin(pool);
+	ring_set_idle(&pool->ring, pool->setup.idle_ms);
 	pool->purging = false;
 }
 
@@ -443,6 +446,8 @@ int pool_timeout(const struct pool *pool)
 {
 	uint64_t now = clock_now();
 
+	if (!pool->purging && ring_spoilt(&pool->ring))
+		return 0;
 	if (pool->purging || pool->in_flight > 0 || pool->alive != pool->target || pool->serving != pool->alive)
 		return milliseconds(now, pool->ticked_ns + TICK_NS);
 	if (pool->target > pool->setup.min && pool->setup.idle_ms)

@@ -99,6 +99,125 @@ Test(scribble, a_job_that_nobody_posted_is_noticed)
 	cr_assert_not(take(0, &job, &now));
 }
 
+/** expect_repeated() - what lies in the slot of @ticket is taken for no answer, and the job is run again. */
+static void expect_repeated(uint32_t number, const char *what)
+{
+	struct ticket was, now;
+	struct job job;
+
+	cr_assert(nothing_to_reap(), "%s was believed", what);
+	cr_assert(ring_spoilt(&ring) && ring_scribbled(&ring), "%s was not noticed", what);
+	cr_assert(ring_sleep_begin(&ring), "nobody waits for %s", what);
+	ring_sleep_end(&ring);
+	cr_assert_eq(ring_lost(&ring, 1, &was, &now), 0);
+	cr_assert_eq(ring_mend(&ring, &was, &now), 1);
+	cr_assert_eq(ring_mend(&ring, &was, &now), 0);
+	cr_assert_not(ring_spoilt(&ring) || ring_scribbled(&ring));
+	struct ticket taken = must_take(2, &job);
+	cr_assert_eq(job.module, number);
+	job.result = 0;
+	ring_done(&ring, 2, taken, &job);
+	cr_assert_eq(must_reap(), number);
+}
+
+/* The inputs decide which file a result is booked to. */
+Test(scribble, an_answer_to_another_question_is_none)
+{
+	for (uint32_t i = 0; i < 5; i++) {
+		struct job job;
+		post(i);
+		struct ticket taken = must_take(1, &job);
+		uint32_t *inputs[] = {&job.kind, &job.module, &job.target, &job.flags, &job.basis};
+		*inputs[i] += 1;
+		job.result = 0;
+		ring_done(&ring, 1, taken, &job);
+		expect_repeated(i, "an answer with another input");
+	}
+}
+
+/* A commit's new entry, its hash with it, stands in an answer: one bit of it, and the history is wrong for good. */
+Test(scribble, an_answer_of_which_one_bit_was_changed_is_none)
+{
+	for (uint32_t at = 0; at < sizeof(struct job); at += 37) {
+		struct job job;
+		struct ticket ticket = post(at);
+		struct ticket taken = must_take(1, &job);
+		job.result = 0;
+		ring_done(&ring, 1, taken, &job);
+		((uint8_t *)&ring.memory->bodies[ticket.slot].job)[at] ^= 0x10;
+		expect_repeated(at, "a changed answer");
+	}
+}
+
+/* The job before it in that slot was done, too: its answer must not do for this one. */
+Test(scribble, an_old_answer_in_its_place_is_none)
+{
+	struct job job;
+	struct ticket first = post(1);
+	struct ticket taken = must_take(1, &job);
+	job.result = 0;
+	ring_done(&ring, 1, taken, &job);
+	struct ring_body old = ring.memory->bodies[first.slot];
+	must_reap();
+	for (unsigned i = 1; i < RING_SLOTS; i++) {
+		post(2);
+		ring_done(&ring, 1, must_take(1, &job), &job);
+		must_reap();
+	}
+	struct ticket again = post(1);
+	cr_assert_eq(again.slot, first.slot);
+	taken = must_take(1, &job);
+	ring_done(&ring, 1, taken, &job);
+	memcpy(&ring.memory->bodies[first.slot], &old, sizeof(old));
+	expect_repeated(1, "an old answer");
+}
+
+/* It would restore another commit than was asked for, and be believed that it has done what it should. */
+Test(scribble, a_job_that_was_written_over_before_it_was_taken_is_not_run)
+{
+	for (uint32_t at = 0; at < sizeof(struct job); at += 37) {
+		struct job job;
+		struct ticket ticket = post(at);
+		((uint8_t *)&ring.memory->bodies[ticket.slot].job)[at] ^= 0x10;
+		struct ticket taken = must_take(1, &job);
+		cr_assert_eq(job.kind, JOB_NONE);
+		job.result = -EINVAL;
+		ring_done(&ring, 1, taken, &job);
+		expect_repeated(at, "the answer to a changed job");
+	}
+}
+
+/* The same if it waits still when the damage is found: the next worker must find what was posted. */
+Test(scribble, mending_puts_back_the_jobs_that_wait)
+{
+	struct ticket was, now, ticket = post(5);
+	struct job job;
+	memset(&ring.memory->bodies[ticket.slot], 0x5a, sizeof(struct ring_body));
+	atomic_store(&ring.memory->words[99], 1);
+	cr_assert_eq(ring_mend(&ring, &was, &now), 0);
+	must_take(1, &job);
+	cr_assert(job.kind == JOB_RESTORE && job.module == 5 && job.target == 6);
+}
+
+/* Any worker can write the mark that says so. */
+Test(scribble, a_job_that_we_have_not_cancelled_does_not_end_as_cancelled)
+{
+	struct job job;
+	struct ticket ticket = post(3);
+	atomic_store(&ring.memory->cancelled[ticket.slot], true);
+	struct ticket taken = must_take(1, &job);
+	cr_assert(ring_cancelled(&ring, taken.slot));
+	job.result = -ECANCELED;
+	ring_done(&ring, 1, taken, &job);
+	expect_repeated(3, "a cancellation");
+	ticket = post(4);
+	ring_cancel(&ring, ticket);
+	taken = must_take(1, &job);
+	job.result = -ECANCELED;
+	ring_done(&ring, 1, taken, &job);
+	cr_assert_eq(must_reap(), 4);
+}
+
 /* All of the shared memory is noise: each of the coordinator's calls returns, and after mending the jobs are there. */
 Test(scribble, noise_in_all_of_the_memory_does_no_harm_to_the_coordinator)
 {
