@@ -9,8 +9,7 @@
 #include "figures.h"
 
 static struct figures figures;
-static struct varve_stat stat = {
-    .store = "/s", .io_method = "pread", .io_reason = "", .sandbox = "on", .sandbox_reason = ""};
+static struct varve_stat stat = {.store = "/s", .io_method = "pread", .io_reason = ""};
 
 static char *text(void)
 {
