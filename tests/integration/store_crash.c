@@ -125,10 +125,14 @@ Test(crash, a_store_that_syncs_each_commit_loses_none)
 
 /* ---- jobs that kill ------------------------------------------------------------------------------------------------ */
 
+static char life_text[512];
+
 static int try_commit(struct varve_vm *vm)
 {
 	struct life life = {.current = -1};
-	return life_commit(vm, &life, 1);
+	int r = life_commit(vm, &life, 1);
+	snprintf(life_text, sizeof(life_text), "%s", life.last_text);
+	return r;
 }
 
 /* Whatever a job does to its worker, it is not tried for ever, and the next one is not harmed. */
@@ -144,6 +148,12 @@ Test(crash, a_job_that_kills_two_workers_is_an_error_and_the_store_goes_on)
 	fault_set("worker", "commit.written:1+:kill", true);
 	vm = store_open();
 	must_fail(try_commit(vm), -ENOTRECOVERABLE);
+	bool named = false;
+	for (int m = 0; m < 3; m++) {
+		struct varve_id module = id_of(life_module(m));
+		named |= strstr(life_text, text_of(&module)) != NULL;
+	}
+	cr_assert(named && strstr(life_text, "committing module "), "%s", life_text);
 	must_fail(try_commit(vm), -ENOTRECOVERABLE);
 	must(life_restore(vm, &life, 0));
 	must(life_restore(vm, &life, 2));
@@ -152,6 +162,7 @@ Test(crash, a_job_that_kills_two_workers_is_an_error_and_the_store_goes_on)
 	fault_set("worker", "restore.*:1+:kill", true);
 	vm = store_open();
 	must_fail(life_restore(vm, &life, 0), -ENOTRECOVERABLE);
+	cr_assert(strstr(varve_last_error(), "restoring module "), "%s", varve_last_error());
 	varve_vm_close(vm);
 	end_processes();
 	fault_clear();

@@ -112,10 +112,15 @@ Test(directory, a_module_whose_bytes_are_what_they_were_adds_nothing)
 {
 	struct varve_vm *vm = store_open();
 	struct varve_id first = store_commit_one(vm, "M", SIZE, 'a', NULL), second, third;
+	struct varve_stat *stat;
 	char *before = strdup(store_listing());
 	second = store_commit_one(vm, "M", SIZE, 'a', NULL);
 	cr_assert(strcmp(store_listing(), before) == 0);
 	cr_assert(memcmp(&first, &second, sizeof(first)) != 0, "two commits have one id");
+	must(varve_stat(vm, &stat));
+	cr_assert(stat->commits == 2 && stat->modules_count == 1 && stat->modules[0].commits == 1,
+	    "the module has %llu commits of its own", (unsigned long long)stat->modules[0].commits);
+	varve_stat_free(stat);
 	third = store_commit_one(vm, "M", SIZE, 'b', NULL);
 	must(varve_restore(vm, &second, NULL, NULL));
 	store_expect_fill("M", SIZE, 'a');

@@ -2,6 +2,7 @@
  * store_hostile.c - whoever can connect to the socket can send what he likes: he is dropped, and disturbs nobody.
  */
 #include "helper_trouble.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,10 +69,11 @@ static void put32(uint8_t *to, uint32_t value)
 /* A greeting, so that what follows is looked at. */
 static void greet(int sock)
 {
-	uint8_t hello[8 + 4 + 4 + 1] = {1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, '1'};
+	uint8_t hello[8 + 4 + 4 + 1] = {WIRE_HELLO, 0, 0, 0, 1, 0, 0, 0, WIRE_PROTOCOL, 0, 0, 0, 1, 0, 0, 0, '1'};
 	char answer[512];
 	send_with(sock, hello, sizeof(hello), -1);
 	cr_assert(recv(sock, answer, sizeof(answer), 0) > 12);
+	cr_assert(answer[0] == WIRE_REPLY && memcmp(answer + 8, "\0\0\0\0", 4) == 0, "the greeting was refused");
 }
 
 Test(hostile, a_client_that_talks_nonsense_is_dropped_and_disturbs_nobody)
