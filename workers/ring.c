@@ -171,6 +171,8 @@ static void tidy_answer(struct job *job)
 		strcpy(job->text, "a worker gave an answer that makes no sense; try again");
 	} else if (job->result == 0) {
 		job->text[0] = '\0';
+	} else if (!job->text[0]) {
+		strcpy(job->text, "a worker has failed and has not said why; try again");
 	}
 }
 

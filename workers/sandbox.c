@@ -11,9 +11,9 @@
  * The ring was made before: from then on it takes two operations only (io/uring.c), and those obey Landlock as plain
  * calls do.
  *
- * CAP_DAC_OVERRIDE and CAP_FOWNER are kept where root has them: a store that root serves may belong to another user, and
- * the coordinator has opened it by that right. Landlock bounds it to the store; without Landlock little would be won,
- * since most of what is worth writing belongs to root anyway.
+ * CAP_DAC_OVERRIDE and CAP_FOWNER are kept where root has them: a file in a store that root serves may belong to another
+ * user, and the coordinator opens it by that right. Landlock bounds it to the store; without Landlock little would be
+ * won, since most of what is worth writing belongs to root anyway.
  */
 #include "sandbox.h"
 

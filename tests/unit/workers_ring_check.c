@@ -41,6 +41,20 @@ Test(scribble, a_sentence_is_cut_off_and_free_of_control_characters)
 	cr_assert(strchr(job.text, '\033') == NULL);
 }
 
+/* An error without a sentence tells nobody what to do. */
+Test(scribble, a_failure_without_a_sentence_gets_one)
+{
+	struct job job;
+	struct ticket ticket;
+	post(1);
+	struct ticket taken = must_take(0, &job);
+	job.result = -EIO;
+	job.text[0] = '\0';
+	ring_done(&ring, 0, taken, &job);
+	cr_assert(ring_reap(&ring, &job, &ticket));
+	cr_assert_gt(strlen(job.text), 10);
+}
+
 /** scribble() - every kind of damage in turn. */
 static uint64_t scribble(unsigned kind, uint64_t word)
 {
