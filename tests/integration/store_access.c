@@ -10,10 +10,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SIZE 40000
@@ -83,6 +85,12 @@ Test(access, a_link_in_the_place_of_the_private_directory_is_refused)
 	int r = varve_vm_open(store_path(""), &options, &vm);
 	cr_expect(r == -ELOOP || r == -ENOTDIR, "%d, %s", r, varve_last_error());
 	cr_expect(strstr(varve_last_error(), ".varve"), "%s", varve_last_error());
+	/* The library looks by itself; the coordinator must, too. */
+	char command[8192];
+	snprintf(command, sizeof(command), "timeout 10 '%s' --foreground '%s' 2>/dev/null", getenv("VARVE_COORDINATOR"),
+	    store_path(""));
+	int status = system(command);
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 1, "the coordinator ended with status 0x%x", status);
 	cr_expect(stat(store_path("elsewhere/socket"), &st) < 0 && stat(store_path("elsewhere/clean"), &st) < 0);
 	cr_assert(unlink(store_path(".varve")) == 0 && rename(elsewhere, store_path(".varve")) == 0);
 }
