@@ -85,6 +85,8 @@ static int decide(struct op_restore *r)
 static enum op_step end(struct op_restore *r)
 {
 	r->phase = END;
+	for (uint32_t i = 0; i < r->splits_count; i++)
+		split_end(&r->splits[i], r->op.store);
 	r->report.seconds = (double)(clock_now() - r->started_ns) / 1e9;
 	r->report.workers = r->op.handed < r->report.workers ? r->op.handed : r->report.workers;
 	if (!r->op.store->session.owner)
@@ -99,8 +101,7 @@ static void split_up(struct op_restore *r, uint32_t module)
 	struct split *split = &r->splits[r->splits_count++];
 	int e = r->dry ? 0 : stamps_clear(&store->stamps, module);
 	r->touched[module] |= !r->dry;
-	if (!e)
-		e = split_begin(split, store, module, r->to[module], r->dry ? JOB_DRY : 0);
+	split_begin(split, store, module, r->to[module], r->dry ? JOB_DRY : 0);
 	op_fail(&r->op, e);
 }
 

@@ -28,7 +28,7 @@ bool split_wanted(const struct store *store, uint32_t module, uint32_t target)
 	       chain_entry(&store->catalog, module, target)->size > SPLIT_MORE_THAN;
 }
 
-int split_begin(struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags)
+void split_begin(struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags)
 {
 	uint64_t size = chain_entry(&store->catalog, module, target)->size, shard = size / 8;
 	struct place place;
@@ -41,10 +41,17 @@ int split_begin(struct split *split, struct store *store, uint32_t module, uint3
 	    .shard = shard < SHARD_MOST ? shard : SHARD_MOST};
 	split_place(&store->priv, &store->catalog, module, &place);
 	int fd = file_create(place.dir, place.name);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
+	if (fd >= 0)
+		close(fd);
+	else
+		split->state = SPLIT_ALONE;
+}
+
+void split_end(const struct split *split, const struct store *store)
+{
+	struct place place;
+	split_place(&store->priv, &store->catalog, split->module, &place);
+	file_unlink(place.dir, place.name);
 }
 
 bool split_next(struct split *split, struct store *store, struct job *job)
@@ -106,13 +113,15 @@ static int finish(struct split *split, const struct store *store)
 	split_place(&store->priv, &store->catalog, split->module, &table);
 	name_private(pages, &catalog_module(&store->catalog, split->module)->id, "pages");
 	if (split->flags & JOB_DRY)
-		return file_unlink(table.dir, table.name);
+		return 0;
 	int fd = open_backing(split, store, &backing);
 	if (fd < 0)
 		return fd;
 	int r = stamp_take(fd, split->target, &split->stamp);
 	close(fd);
-	return r ? r : file_rename(table.dir, table.name, table.dir, pages);
+	if (!r)
+		file_rename(table.dir, table.name, table.dir, pages); /* only the next restore would miss it */
+	return r;
 }
 
 int split_done(struct split *split, struct store *store, const struct job *job)

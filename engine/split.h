@@ -35,14 +35,17 @@ struct split {
 /** split_wanted() - whether the module is large enough at entry @target. */
 bool split_wanted(const struct store *store, uint32_t module, uint32_t target);
 
-/** split_begin() - 0, or -errno where the table of page hashes can not be made. */
-int split_begin(struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags);
+/** split_begin() - where the table of page hashes can not be made, it is SPLIT_ALONE at once. */
+void split_begin(struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags);
 
 /** split_next() - the next shard's job; false: none before another is done. */
 bool split_next(struct split *split, struct store *store, struct job *job);
 
 /** split_done() - one has ended. Returns 0 or -errno: the restore has failed. */
 int split_done(struct split *split, struct store *store, const struct job *job);
+
+/** split_end() - at the end of the restore, however it went: the table goes. */
+void split_end(const struct split *split, const struct store *store);
 
 /** split_place() - the file of the table. */
 void split_place(const struct dir *priv, const struct catalog *catalog, uint32_t module, struct place *place);

@@ -36,6 +36,9 @@ int large_where(const char *modules);
 /** large_strange() - others have been at the backing files: nothing is known of them. @spoil: and their bytes are others. */
 void large_strange(const char *modules, bool spoil);
 
+/** large_forget() - the same of one module with any name, and its bytes stay. */
+void large_forget(const char *module);
+
 /** large_name() - the module's name, as for store_file() and its like. */
 const char *large_name(char module);
 

@@ -3,8 +3,10 @@
  */
 #include "helper_large.h"
 
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 TestSuite(shards, .init = store_setup, .fini = store_teardown, .timeout = 120);
@@ -24,11 +26,11 @@ static struct varve_report restore(struct varve_vm *vm, int k)
 /* Nothing is known of the files, so all of them are built, shard by shard. */
 Test(shards, any_number_of_workers_makes_the_same_bytes_of_unknown_files)
 {
-	static const unsigned workers[] = {1, 2, 3, 8};
+	static const unsigned workers[] = {1, 3, 8, 2};
 	large_make("AB", false, ids);
-	for (int w = 0; w < 4; w++) {
+	for (int w = 0; w < how_many(3, 4); w++) {
 		struct varve_vm *vm = large_open(workers[w]);
-		for (int i = 0; i < how_many(3, ORDER); i++) {
+		for (int i = 0; i < how_many(2, ORDER); i++) {
 			int k = order[(i + w * 2) % ORDER];
 			large_strange("AB", i % 2);
 			struct varve_report report = restore(vm, k);
@@ -101,12 +103,16 @@ Test(shards, holes_stay_holes)
 {
 	large_make("A", false, ids);
 	struct varve_vm *vm = large_open(2);
+	struct statfs fs;
+	cr_assert_eq(statfs(store_path(""), &fs), 0);
 	for (int i = 0; i < 6; i++) {
 		large_strange("A", false);
 		if (i == 3)
 			unlink(store_path(store_file(large_name('A'), NULL, "")));
 		restore(vm, order[i]);
 		large_expect("A", order[i]);
+		if (fs.f_type == TMPFS_MAGIC)
+			continue; /* there, reading a hole by way of a mapping fills it */
 		cr_assert_lt(
 		    blocks_of(large_name('A')), 4l * (long)MIB, "%ld bytes of disk", blocks_of(large_name('A')));
 	}
@@ -157,9 +163,11 @@ Test(shards, a_module_all_of_which_changes_is_restored)
 	struct varve_id first = store_commit(vm, &(struct content) {"N", one, size, NULL}, 1);
 	struct varve_id second = store_commit(vm, &(struct content) {"N", two, size, NULL}, 1);
 	struct varve_report report;
+	large_forget("N");
 	must(varve_restore(vm, &first, NULL, &report));
 	cr_assert_eq(report.bytes_written, size);
 	store_expect("N", one, size);
+	large_forget("N");
 	must(varve_restore(vm, &second, NULL, NULL));
 	store_expect("N", two, size);
 	varve_vm_close(vm);
