@@ -64,45 +64,80 @@ static void place_step(const struct job_context *context, uint32_t module, const
 	}
 }
 
-/* What is read of a batch of steps, and where they are. */
+/* The deltas of some steps, as far as they are files. */
 struct batch {
-	struct place places[BATCH_FILES];
+	struct item {
+		struct delta_key key;
+		struct place place;
+		const uint8_t *data; /* kept from an earlier job; NULL: it is read */
+		size_t size;
+	} items[BATCH_FILES];
+	size_t count;
+	size_t next; /* the item of the next step that has one */
+	size_t next_request;
 	size_t end; /* all files of the steps before this one are in it */
-	size_t next; /* the request of the next step that has one */
 };
 
-/* Reads the delta files of as many of the steps from @first on as a batch holds; tiers are mapped, and need no reading.
- * Each request has its own result, which is looked at when its turn comes. */
-static int read_batch(
-    struct job_context *context, struct job *job, const struct steps *steps, size_t first, struct batch *batch)
+/* Reads what is not kept. Each request has its own result, which is looked at when its turn comes. */
+static int read_items(struct job_context *context, struct batch *batch)
 {
 	struct job_scratch *s = context->scratch;
-	size_t total = 0, count = 0, i = first;
+	size_t total = 0, count = 0;
+	for (size_t i = 0; i < batch->count; i++)
+		total += batch->items[i].data ? 0 : batch->items[i].size;
 	buf_clear(&s->file);
-	for (; i < steps->count; i++) {
-		const struct step *step = &steps->list[i];
-		if (step->kind != STEP_DELTA)
-			continue;
-		if (count == BATCH_FILES || (count && total + step->size > BATCH_BYTES))
-			break;
-		struct place *place = &batch->places[count];
-		place_step(context, job->module, step, place);
-		s->requests[count++] =
-		    (struct read_request) {place->dir, place->name, NULL, (size_t)step->size, 0, true, 0};
-		total += step->size;
-	}
-	batch->end = i;
-	batch->next = 0;
 	uint8_t *to = buf_reserve(&s->file, total);
 	if (!to)
 		return fail_sys(ENOMEM, "memory for %zu bytes of deltas", total);
-	for (i = 0; i < count; i++) {
-		s->requests[i].to = to;
-		to += s->requests[i].size;
+	for (size_t i = 0; i < batch->count; i++) {
+		struct item *item = &batch->items[i];
+		if (item->data)
+			continue;
+		s->requests[count++] =
+		    (struct read_request) {item->place.dir, item->place.name, to, item->size, 0, true, 0};
+		to += item->size;
 	}
 	if (count)
 		reader_run(context->reader, s->requests, count);
 	return 0;
+}
+
+/* As many of the steps from @first on as a batch holds; tiers are mapped, and need no reading. */
+static int read_batch(
+    struct job_context *context, struct job *job, const struct steps *steps, size_t first, struct batch *batch)
+{
+	size_t total = 0, i = first;
+	batch->count = batch->next = batch->next_request = 0;
+	for (; i < steps->count; i++) {
+		const struct step *step = &steps->list[i];
+		if (step->kind != STEP_DELTA)
+			continue;
+		if (batch->count == BATCH_FILES || (batch->count && total + step->size > BATCH_BYTES))
+			break;
+		struct item *item = &batch->items[batch->count++];
+		item->key = delta_key(context->catalog, job->module, step->to, false);
+		item->size = (size_t)step->size;
+		item->data = delta_cache_find(context->scratch->deltas, &item->key, &item->size);
+		if (!item->data)
+			place_step(context, job->module, step, &item->place);
+		total += item->size;
+	}
+	batch->end = i;
+	return read_items(context, batch);
+}
+
+/* What was read, and right, is kept. */
+static void keep_batch(struct job_context *context, const struct batch *batch)
+{
+	const struct read_request *request = context->scratch->requests;
+	for (size_t i = 0; i < batch->next; i++) {
+		const struct item *item = &batch->items[i];
+		if (item->data)
+			continue;
+		if (!request->result)
+			delta_cache_keep(&context->scratch->deltas, &item->key, request->to, request->size);
+		request++;
+	}
 }
 
 /* A delta that was lost and made again, by another version of zstd, has another length than was recorded; one that was
@@ -152,17 +187,24 @@ static int load_step(struct job_context *context, struct job *job, const struct 
 	case STEP_UNDO:
 		place_step(context, job->module, step, place);
 		r = undo_load(context, job->module, step->from);
-		job->bytes_read += context->scratch->file.size;
+		job->bytes_read += step->size;
 		return r == -ENOENT ? damaged(place, "there is no such undo delta") : r;
 	case STEP_DELTA:
 		break;
 	}
-	*place = batch->places[batch->next];
-	request = &context->scratch->requests[batch->next++];
-	r = request->result ? read_again(context, job, step, place, request) : 0;
+	struct item *item = &batch->items[batch->next++];
+	job->bytes_read += item->size;
+	place_step(context, job->module, step, place);
+	if (item->data)
+		return parse(context, job, step, place, item->data, item->size);
+	request = &context->scratch->requests[batch->next_request++];
+	*place = item->place;
+	bool again = request->result;
+	r = again ? read_again(context, job, step, place, request) : 0;
 	if (!r)
 		r = parse(context, job, step, place, request->to, request->size);
-	job->bytes_read += request->size;
+	/* The buffer of what was read again is used for the next such file: that is not to be kept. */
+	request->result = again ? -EAGAIN : r;
 	return r && delta_elsewhere(context, job->module, step->to) ? 0 : r;
 }
 
@@ -197,8 +239,10 @@ static int each_step(struct job_context *context, struct job *job, const struct 
 	for (size_t i = 0; !r && i < steps->count; i++) {
 		const struct step *step = &steps->list[i];
 		r = job_goes_on(context);
-		if (!r && i == batch.end)
+		if (!r && i == batch.end) {
+			keep_batch(context, &batch);
 			r = read_batch(context, job, steps, i, &batch);
+		}
 		if (!r)
 			r = load_step(context, job, steps, step, &batch, &place);
 		if (!r)
@@ -207,6 +251,7 @@ static int each_step(struct job_context *context, struct job *job, const struct 
 			r = image_verify(context, image, chain_entry(context->catalog, job->module, step->to), &place);
 		job->deltas_applied += image != NULL;
 	}
+	keep_batch(context, &batch);
 	return r;
 }
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "delta.h"
+#include "delta_cache.h"
 #include "job.h"
 #include "names.h"
 
@@ -96,6 +97,7 @@ struct job_scratch {
 	uint64_t merged; /**< making tiers: bytes that the deltas change which one is made of */
 	struct steps *steps;
 	struct warm *warm; /**< NULL: nothing is kept yet */
+	struct delta_cache *deltas; /**< NULL: none are kept yet */
 	struct read_request requests[BATCH_FILES];
 };
 

@@ -47,6 +47,7 @@ void job_context_close(struct job_context *context)
 		steps_free(s->steps);
 	free(s->steps);
 	warm_free(s->warm);
+	delta_cache_free(s->deltas);
 	free(s);
 	context->scratch = NULL;
 }

@@ -332,7 +332,7 @@ static int go_on_with_undo(struct job_context *context, struct job *job, uint32_
 	if (job->undo_to < from)
 		job->undo_to = from;
 	while (job->undo_to < last) {
-		bool there = undo_load(context, job->module, job->undo_to + 1) == 0;
+		bool there = undo_exists(context, job->module, job->undo_to + 1);
 		int r = there ? 0 : make_undo(context, job, job->undo_to + 1);
 		if (r)
 			return r;

@@ -130,25 +130,54 @@ void place_undo(const struct job_context *context, uint32_t module, uint32_t ind
 	name_private(place->name, &catalog_module(context->catalog, module)->id, suffix);
 }
 
-int undo_load(struct job_context *context, uint32_t module, uint32_t index)
+/* The bytes of the file, if it is that of this entry: it may be one of an entry UNDO_KEEP earlier. The hash of the image
+ * that it starts from stands before it. */
+static int undo_read(struct job_context *context, uint32_t module, uint32_t index)
 {
-	struct job_scratch *s = context->scratch;
-	const struct chain_entry *after = chain_entry(context->catalog, module, index);
-	const struct chain_entry *before = chain_entry(context->catalog, module, index - 1);
+	struct buf *b = &context->scratch->file;
 	struct place place;
 	if (context->priv->fd < 0)
 		return -ENOENT;
 	place_undo(context, module, index, &place);
-	buf_clear(&s->file);
-	int r = file_load(place.dir, place.name, (size_t)1 << 40, &s->file);
+	buf_clear(b);
+	int r = file_load(place.dir, place.name, (size_t)1 << 40, b);
 	if (r)
 		return r;
-	/* It may be that of an entry UNDO_KEEP earlier: the hash of the image it starts from stands before it. */
-	if (s->file.size < 16 || memcmp(s->file.data, &after->hash, 16) != 0)
-		return -ENOENT;
-	r = delta_parse(&s->delta, s->file.data + 16, s->file.size - 16);
-	if (!r && (s->delta.old_size != after->size || s->delta.new_size != before->size ||
-	              !hash_equal(&s->delta.hash, &before->hash)))
+	const struct image_hash *after = &chain_entry(context->catalog, module, index)->hash;
+	return b->size > sizeof(*after) && !memcmp(b->data, after, sizeof(*after)) ? 0 : -ENOENT;
+}
+
+static int undo_parse(struct job_context *context, uint32_t module, uint32_t index, const uint8_t *data, size_t size)
+{
+	struct delta *delta = &context->scratch->delta;
+	const struct chain_entry *after = chain_entry(context->catalog, module, index),
+	                         *before = chain_entry(context->catalog, module, index - 1);
+	size_t head = sizeof(after->hash);
+	int r = delta_parse(delta, data + head, size - head);
+	if (!r && (delta->old_size != after->size || delta->new_size != before->size ||
+	              !hash_equal(&delta->hash, &before->hash)))
 		return -ENOENT;
 	return r;
+}
+
+int undo_load(struct job_context *context, uint32_t module, uint32_t index)
+{
+	struct job_scratch *s = context->scratch;
+	struct delta_key key = delta_key(context->catalog, module, index, true);
+	size_t size;
+	const uint8_t *kept = delta_cache_find(s->deltas, &key, &size);
+	if (kept && !undo_parse(context, module, index, kept, size))
+		return 0;
+	int r = undo_read(context, module, index);
+	if (!r)
+		r = undo_parse(context, module, index, s->file.data, s->file.size);
+	if (!r)
+		delta_cache_keep(&s->deltas, &key, s->file.data, s->file.size);
+	return r;
+}
+
+bool undo_exists(struct job_context *context, uint32_t module, uint32_t index)
+{
+	return !undo_read(context, module, index) &&
+	       !undo_parse(context, module, index, context->scratch->file.data, context->scratch->file.size);
 }

@@ -83,7 +83,11 @@ uint64_t tier_budget(const struct job_context *context, uint32_t module, uint32_
 void place_tiers(const struct job_context *context, uint32_t module, struct place *place);
 void place_undo(const struct job_context *context, uint32_t module, uint32_t index, struct place *place);
 
-/** undo_load() - the undo delta of entry @index into scratch->file, parsed into scratch->delta; -ENOENT: there is none. */
+/** undo_load() - the undo delta of entry @index, parsed into scratch->delta; its bytes stay until the next delta is
+ * loaded. -ENOENT: there is none. */
 int undo_load(struct job_context *context, uint32_t module, uint32_t index);
+
+/** undo_exists() - whether it is on disk, whole. */
+bool undo_exists(struct job_context *context, uint32_t module, uint32_t index);
 
 #endif

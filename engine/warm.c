@@ -186,6 +186,7 @@ void warm_drop(struct job_context *context, uint32_t module)
 	struct warm *warm = context->scratch->warm;
 	if (warm && *place_of(warm, module))
 		module_close(*place_of(warm, module));
+	delta_cache_drop(context->scratch->deltas, module);
 }
 
 void warm_free(struct warm *warm)
