@@ -1,5 +1,6 @@
 /*
- * coordinator.c - the process's life: take the lock, open the store, greet clients, serve, end with the last of them.
+ * coordinator.c - the process's life: take the lock, open the store (start.c), greet clients, serve, end with the last of
+ * them.
  *
  *   lock --held by another--> tell the client so (-EALREADY), end
  *     |
@@ -19,41 +20,21 @@
 #include "coordinator.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "cpu.h"
 #include "fault.h"
-#include "handed.h"
 #include "log.h"
 #include "sock.h"
 
-#define SOCKET_NAME "socket"
 /** How long to look for work before sleeping, if there is a CPU to spare for it. */
 #define SPIN_NS 50000u
 #define EVENTS 64
-/** How often a client is told that it is waited for with reason. */
-#define ALIVE_NS 1000000000ull
-#define LOCK_TRIES 50
-#define LOCK_NAP_US 20000u
-
-static void on_notice(void *arg, const char *text)
-{
-	struct dispatch *d = arg;
-	struct log_entry entry;
-	(void)d;
-	log_begin(&entry, LOG_WARNING, "workers");
-	log_text(&entry, "msg", text);
-	log_end(&entry);
-}
 
 /* ---- clients ---------------------------------------------------------------------------------------------------- */
 
@@ -252,26 +233,6 @@ static void serve(struct coordinator *c)
 
 /* ---- starting and ending ---------------------------------------------------------------------------------------- */
 
-/* The client that started this process learns why it can not serve. */
-static void tell_client(const struct coordinator *c, int result)
-{
-	static struct wire_message message;
-	struct pollfd p = {c->options->client, POLLIN, 0};
-	if (c->options->client < 0) {
-		fprintf(stderr, "varve-coordinator: %s\n", err_text());
-		return;
-	}
-	struct buf reply = {0};
-	buf_u32(&reply, (uint32_t)result);
-	wire_put_string(&reply, err_text());
-	if (poll(&p, 1, 10000) > 0 && wire_recv(p.fd, &message) > 0) {
-		wire_send(p.fd, WIRE_REPLY, message.serial, &reply, -1);
-		wire_release(&message);
-	}
-	buf_free(&reply);
-	close(p.fd);
-}
-
 static void settled(void *arg, struct op *op)
 {
 	struct coordinator *c = arg;
@@ -282,120 +243,6 @@ static void settled(void *arg, struct op *op)
 	log_line(c, "bringing backing files to the current commit: %s", op->text);
 	buf_put(&c->store.notices, op->text, strlen(op->text));
 	buf_u8(&c->store.notices, '\n');
-}
-
-static int watch(struct coordinator *c, int fd, void *tag)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = tag};
-	return epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? fail_sys(errno, "epoll") : 0;
-}
-
-static int open_signals(struct coordinator *c)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* the write that is over the limit of file sizes says so, too */
-	c->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return c->signals < 0 ? fail_sys(errno, "signalfd") : watch(c, c->signals, &c->signals);
-}
-
-static int open_listener(struct coordinator *c)
-{
-	if (c->store.read_only)
-		return 0;
-	if (!c->handed)
-		c->listener = sock_listen(&c->store.priv, SOCKET_NAME);
-	else if (sock_take_over(c->listener, &c->store.priv, SOCKET_NAME))
-		return -EINVAL;
-	return c->listener < 0 ? c->listener : watch(c, c->listener, &c->listener);
-}
-
-/* READ_URING is a demand: find out now whether it can be met. */
-static int check_method(enum read_method method)
-{
-	struct reader *reader;
-	if (method != READ_URING)
-		return 0;
-	int r = reader_open(method, 1, &reader);
-	if (!r)
-		reader_close(reader);
-	return r;
-}
-
-/* A service may be started while the coordinator of a client that has just ended is about to end, too. */
-static int lock_store(struct coordinator *c)
-{
-	const struct coordinator_options *o = c->options;
-	int r;
-	for (int i = 0; (r = store_lock(&c->store, o->path, !o->must_exist)) == -EWOULDBLOCK; i++) {
-		if (!o->foreground || i == LOCK_TRIES)
-			return -EALREADY;
-		store_unlock(&c->store);
-		usleep(LOCK_NAP_US);
-	}
-	return r;
-}
-
-/* What the service manager wants to hear, and what it has opened already. */
-static int open_service(struct coordinator *c, int *handed_metrics)
-{
-	int r = notify_open(&c->notify);
-	if (!r)
-		r = handed_take(&c->listener, handed_metrics);
-	c->handed = c->listener >= 0;
-	return r;
-}
-
-/* Bringing a large store in order after a crash may take long: the client that waits for it shall not give it up. */
-static void say_alive(void *arg)
-{
-	static uint64_t said_ns;
-	struct coordinator *c = arg;
-	uint64_t now = clock_now();
-	if (c->options->client < 0 || c->peers || now - said_ns < ALIVE_NS)
-		return;
-	said_ns = now;
-	/* Should it not be taken, the client is gone, or has heard enough of it. */
-	wire_send(c->options->client, WIRE_ALIVE, 0, NULL, -1);
-}
-
-static int open_all(struct coordinator *c)
-{
-	const struct coordinator_options *o = c->options;
-	const uint64_t *set = o->settings->values;
-	int handed_metrics = -1, r = o->problem;
-	if (!r && o->foreground)
-		r = open_service(c, &handed_metrics);
-	if (!r)
-		r = lock_store(c);
-	if (r == -EALREADY)
-		return r;
-	if (!r)
-		r = check_method((enum read_method)set[SET_IO]);
-	if (!r && set[SET_SANDBOX] == SANDBOX_REQUIRE)
-		r = sandbox_check();
-	c->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!r && c->epoll < 0)
-		r = fail_sys(errno, "epoll");
-	if (!r)
-		r = dispatch_open(&c->dispatch, &c->store, o->settings, c->epoll, on_notice);
-	if (!r && o->client >= 0 && fcntl(o->client, F_SETFL, fcntl(o->client, F_GETFL) | O_NONBLOCK) < 0)
-		r = fail_sys(errno, "a client's socket");
-	c->dispatch.own.beat = say_alive;
-	c->dispatch.own.arg = c;
-	if (!r)
-		r = store_open(&c->store, &c->dispatch.own, (enum varve_sync)set[SET_SYNC]);
-	c->dispatch.own.beat = NULL;
-	if (!r)
-		r = open_signals(c);
-	if (!r)
-		r = open_listener(c);
-	return r ? r : metrics_socket_open(&c->metrics, c, o->metrics, handed_metrics);
 }
 
 static void start_settling(struct coordinator *c)
@@ -421,36 +268,9 @@ static bool last_look(struct coordinator *c)
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->listener, NULL);
 	close(c->listener);
 	c->listener = -1;
-	if (open_listener(c))
+	if (start_listen(c))
 		c->stop = true;
 	return false;
-}
-
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
-static void log_started(const struct coordinator *c)
-{
-	struct log_entry entry;
-	log_begin(&entry, LOG_INFO, "start");
-	log_text(&entry, "store", c->options->path);
-	log_number(&entry, "commits", c->store.history.count);
-	log_number(&entry, "workers", c->dispatch.workers);
-	log_text(&entry, "version", VARVE_VERSION_STRING);
-	log_end(&entry);
-}
-
-static void log_ended(void)
-{
-	struct log_entry entry;
-	log_begin(&entry, LOG_INFO, "stop");
-	log_end(&entry);
 }
 
 int coordinator_run(const struct coordinator_options *options)
@@ -466,14 +286,13 @@ int coordinator_run(const struct coordinator_options *options)
 	if (options->foreground || getenv("VARVE_LOG"))
 		log_open((enum log_level)options->settings->values[SET_LOG_LEVEL]);
 	fault_role("coordinator");
-	raise_file_limit();
-	int r = open_all(&c);
+	int r = start_open(&c);
 	if (r) {
-		tell_client(&c, r);
+		start_refuse(&c, r);
 		dispatch_close(&c.dispatch);
 		return 1;
 	}
-	log_started(&c);
+	report_started(&c);
 	start_settling(&c);
 	notify_ready(&c.notify);
 	if (options->client >= 0)
@@ -493,7 +312,7 @@ int coordinator_run(const struct coordinator_options *options)
 	dispatch_close(&c.dispatch);
 	store_close(&c.store, true);
 	figures_close(&c.figures);
-	log_ended();
+	report_ended();
 	notify_close(&c.notify);
 	return 0;
 }

@@ -51,6 +51,20 @@ struct coordinator {
 /** coordinator_run() - open the store and serve. Returns the exit status of the process. */
 int coordinator_run(const struct coordinator_options *options);
 
+/** The name of the socket in .varve/. */
+#define SOCKET_NAME "socket"
+
+/* ---- start.c ---- */
+
+/** start_open() - all that serving needs. Returns 0, or -errno with a sentence: -EALREADY, another process has the store. */
+int start_open(struct coordinator *c);
+
+/** start_listen() - at the socket in .varve/. */
+int start_listen(struct coordinator *c);
+
+/** start_refuse() - tell whoever started this process why it can not serve. */
+void start_refuse(const struct coordinator *c, int result);
+
 /* ---- requests.c ---- */
 
 /** request_handle() - one message from @peer. A message that is not as it should be closes the peer. */
@@ -83,6 +97,10 @@ void report_request(struct peer *peer, const struct op *op);
 
 /** report_damage() - a file was found damaged. */
 void report_damage(struct coordinator *c, const char *file, const char *problem);
+
+/** report_started(), report_ended() - the process begins to serve, and ends. */
+void report_started(const struct coordinator *c);
+void report_ended(void);
 
 /** report_status() - what the coordinator is doing, for the service manager. */
 void report_status(struct coordinator *c);

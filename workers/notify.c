@@ -93,6 +93,12 @@ void notify_ready(struct notify *notify)
 	notify_tick(notify);
 }
 
+void notify_patience(struct notify *notify)
+{
+	if (notify->fd >= 0)
+		say(notify, "EXTEND_TIMEOUT_USEC=30000000");
+}
+
 void notify_stopping(struct notify *notify)
 {
 	if (notify->fd >= 0)

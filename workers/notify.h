@@ -32,6 +32,9 @@ void notify_close(struct notify *notify);
 void notify_ready(struct notify *notify);
 void notify_stopping(struct notify *notify);
 
+/** notify_patience() - starting takes long, but it goes on: to be called every few seconds while it does. */
+void notify_patience(struct notify *notify);
+
 /** notify_status_due() - whether a status would be sent now: at most one a second is. notify_status() - send one, if it
  * is not the last one again. */
 bool notify_status_due(struct notify *notify);

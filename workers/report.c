@@ -141,3 +141,21 @@ void report_status(struct coordinator *c)
 	}
 	notify_status(&c->notify, text);
 }
+
+void report_started(const struct coordinator *c)
+{
+	struct log_entry entry;
+	log_begin(&entry, LOG_INFO, "start");
+	log_text(&entry, "store", c->options->path);
+	log_number(&entry, "commits", c->store.history.count);
+	log_number(&entry, "workers", c->dispatch.workers);
+	log_text(&entry, "version", VARVE_VERSION_STRING);
+	log_end(&entry);
+}
+
+void report_ended(void)
+{
+	struct log_entry entry;
+	log_begin(&entry, LOG_INFO, "stop");
+	log_end(&entry);
+}

@@ -9,12 +9,12 @@
 #include "figures.h"
 
 static struct figures figures;
-static struct varve_stat stat = {.store = "/s", .io_method = "pread", .io_reason = ""};
+static struct varve_stat shown = {.store = "/s", .io_method = "pread", .io_reason = "", .sandbox = "on"};
 
 static char *text(void)
 {
 	struct buf b = {0};
-	metrics_write(&stat, &figures, &b);
+	metrics_write(&shown, &figures, &b);
 	cr_assert(!b.bad);
 	buf_u8(&b, 0);
 	return (char *)b.data;
@@ -58,7 +58,7 @@ Test(metrics, other_requests_are_not_counted_as_operations)
 
 Test(metrics, a_path_with_quotes_newlines_and_broken_utf8_stays_one_label)
 {
-	stat.store = "/a\"} 1\nvarve_forged \\ \xff\xc3\xa9\xed\xa0\x80";
+	shown.store = "/a\"} 1\nvarve_forged \\ \xff\xc3\xa9\xed\xa0\x80";
 	expect("varve_commits{store=\"/a\\\"} 1\\nvarve_forged \\\\ "
 	       "\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"} 0\n");
 }
@@ -79,12 +79,12 @@ Test(metrics, sizes_are_added_up_over_modules_and_workers_are_told_apart)
 	struct varve_worker_stat workers[2] =
 	    {{.pid = 5, .jobs = 6, .busy = true, .busy_seconds = 1.5, .job = "restore"}, {.job = ""}},
 	                         background = {.pid = 7, .bytes_read = 8, .job = "tiers"};
-	stat.modules = modules;
-	stat.modules_count = 2;
-	stat.workers = workers;
-	stat.workers_count = 2;
-	stat.background = &background;
-	stat.background_count = 1;
+	shown.modules = modules;
+	shown.modules_count = 2;
+	shown.workers = workers;
+	shown.workers_count = 2;
+	shown.background = &background;
+	shown.background_count = 1;
 	expect("varve_chain_length_max{store=\"/s\"} 7\n");
 	expect("varve_module_commits{store=\"/s\"} 10\n");
 	expect("varve_disk_bytes{store=\"/s\",kind=\"deltas\"} 22\n");
