@@ -21,9 +21,12 @@ expect() {
 }
 
 quietly "$CMAKE" --install "$VARVE_BUILD" --prefix "$prefix"
-for file in include/varve.h bin/varve libexec/varve/varve-coordinator; do
+for file in include/varve.h bin/varve libexec/varve/varve-coordinator lib/systemd/system/varve@.service \
+	lib/systemd/system/varve@.socket lib/sysusers.d/varve.conf; do
 	[ -f "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
+grep -q '^ExecStart=/[^ ]*/bin/varve serve ' "$prefix/lib/systemd/system/varve@.service" ||
+	{ echo "the unit starts no varve"; exit 1; }
 libdir=$(dirname "$(find "$prefix" -name libvarve.so)")
 export PKG_CONFIG_PATH=$libdir/pkgconfig
 
