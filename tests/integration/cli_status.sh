@@ -1,7 +1,7 @@
 #!/bin/bash
 # What varve status shows beside its first lines: metrics in a file, and looking again and again.
+checker=$(realpath "$(dirname "$0")")/helper_openmetrics.awk
 . "$(dirname "$0")/helper_cli.sh"
-checker=$(dirname "$(realpath "$0")")/helper_openmetrics.awk
 
 recording_make
 # A label's value may hold anything that a path can.

@@ -245,7 +245,7 @@ Test(service, the_journal_gets_priorities_and_no_time)
 
 Test(service, what_is_less_urgent_than_the_level_is_not_written)
 {
-	const char *args[] = {"--log-level", "warning", NULL};
+	const char *args[] = {"--log-level", "error", NULL};
 	struct service_setup setup = {.args = args};
 	struct service service = service_start(&setup);
 	service_wait_ready();
