@@ -123,7 +123,8 @@ static void put_process(struct text *t, const struct varve_stat *stat)
 		gauge(t, "io_uring", NULL, "Whether workers read with io_uring (1) or with plain calls (0).",
 		    strcmp(stat->io_method, "io_uring") == 0);
 	if (stat->sandbox)
-		gauge(t, "sandbox", NULL, "Whether workers are in a sandbox of which nothing is missing (1) or not (0).",
+		gauge(t, "sandbox", NULL,
+		    "Whether workers are in a sandbox of which nothing is missing (1) or not (0).",
 		    strcmp(stat->sandbox, "on") == 0);
 }
 

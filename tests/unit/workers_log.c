@@ -76,6 +76,25 @@ Test(log, what_is_not_wanted_is_not_written)
 	cr_assert_str_eq(written(), "");
 }
 
+/* Else the rest of the log would be read as part of a value that never ends. */
+Test(log, however_many_values_are_too_long_each_that_is_begun_is_closed)
+{
+	static char lengthy[10000];
+	struct log_entry entry;
+	unsigned quotes = 0;
+	memset(lengthy, ' ', sizeof(lengthy) - 1);
+	log_begin(&entry, LOG_ERROR, "test");
+	for (int i = 0; i < 20; i++)
+		log_text(&entry, "key", lengthy);
+	log_end(&entry);
+	const char *line = written();
+	for (const char *c = line; *c; c++)
+		quotes += *c == '"';
+	cr_assert(quotes >= 2 && quotes % 2 == 0, "%s", line + strlen(line) - 100);
+	cr_assert_leq(strlen(line), LOG_LINE);
+	cr_assert_eq(line[strlen(line) - 1], '\n');
+}
+
 /* A pipe that is full, as when a collector of logs hangs. */
 Test(log, a_full_pipe_costs_lines_and_the_next_one_says_how_many, .timeout = 10)
 {
