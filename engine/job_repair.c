@@ -58,6 +58,19 @@ static int image_is(
 	return hash_equal(&hash, &entry->hash) ? 0 : -EBADMSG;
 }
 
+/* The image of the entry before is still in sight if publishing was cut off before step 2. Nothing refers to it now; it
+ * goes once it can be had by its delta. */
+static void remove_before(struct job_context *context, uint32_t module, uint32_t t, const struct place *last)
+{
+	struct place before, delta;
+	if (t < 2)
+		return;
+	place_last(context, module, t - 1, &before);
+	place_delta(context, module, t - 1, t, &delta);
+	if (before.dir == context->base && strcmp(before.name, last->name) != 0 && file_exists(delta.dir, delta.name))
+		file_unlink(before.dir, before.name);
+}
+
 /* Puts the whole image of the newest entry in its place, rebuilding it if it is not there or not right. */
 static int repair_last(struct job_context *context, struct job *job, const struct publish_names *names)
 {
@@ -74,7 +87,11 @@ static int repair_last(struct job_context *context, struct job *job, const struc
 		char name[NAME_MAX_SIZE];
 		name_private(name, &catalog_module(context->catalog, job->module)->id, "repair");
 		if (!r)
+			remove_before(context, job->module, job->target, &last);
+		if (!r)
 			r = file_rename(context->priv, name, last.dir, last.name);
+	} else {
+		remove_before(context, job->module, job->target, &last);
 	}
 	if (!r && last.dir == context->base)
 		file_unlink(hidden.dir, hidden.name);

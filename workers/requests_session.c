@@ -212,6 +212,9 @@ int do_abandon(struct peer *peer)
 void request_peer_gone(struct peer *peer)
 {
 	if (peer->op) {
+		/* Once: whoever kicks the executor each time he looks keeps it from looking at anything else. */
+		if (peer->op->cancelled)
+			return;
 		peer->op->cancelled = true;
 		op_restore_shrunk(peer->op); /* a process that is gone maps nothing */
 		peer->coordinator->store.executor->kick(peer->coordinator->store.executor);

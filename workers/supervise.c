@@ -185,6 +185,31 @@ static void close_place(struct pool *pool, struct place *place)
 	place->serving = false;
 }
 
+/** A file of this ending was on its way to another name when its process died. */
+struct leavings {
+	const struct dir *dir;
+	char ending[32];
+};
+
+static int sweep_one(void *arg, const char *name)
+{
+	const struct leavings *left = arg;
+	size_t length = strlen(name), ending = strlen(left->ending);
+
+	if (length > ending && strcmp(name + length - ending, left->ending) == 0)
+		file_unlink(left->dir, name);
+	return 0;
+}
+
+/** sweep() - remove what the process has left half written. */
+static void sweep(struct pool *pool, pid_t pid)
+{
+	struct leavings left = {.dir = pool->setup.priv};
+
+	snprintf(left.ending, sizeof(left.ending), ".%d" FILE_TEMPORARY, (int)pid);
+	dir_each(left.dir, sweep_one, &left);
+}
+
 /** place_bury() - the worker's process is reaped. */
 static void place_bury(struct pool *pool, uint32_t index, int status)
 {
@@ -201,10 +226,12 @@ static void place_bury(struct pool *pool, uint32_t index, int status)
 		control_drain(pool, index);
 	served |= place->serving;
 	close_place(pool, place);
-	if (pool->closing)
-		return;
 	/* Ended because it was asked to, even if it is wanted again meanwhile. */
 	bool retired = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (!retired)
+		sweep(pool, pid);
+	if (pool->closing)
+		return;
 	if (index < pool->target && !retired) {
 		place->restarts++;
 		pool_notice(pool, "worker %u (process %d) ended %s%s%s%s", index, (int)pid, cause,

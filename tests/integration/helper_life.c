@@ -294,6 +294,7 @@ void life_check(struct life *life, const char *what)
 		check_commit(vm, log, i, what);
 	varve_log_free(log);
 	expect_verified(vm, NULL);
+	expect_no_strays(vm);
 	go_on(vm, what);
 	expect_verified(vm, NULL);
 	must(varve_persist(vm));

@@ -207,6 +207,19 @@ void expect_verified(struct varve_vm *vm, const char *const *files)
 	    (unsigned long long)report.damaged, want, found.count ? found.files[found.count - 1] : "");
 }
 
+static void on_stray(void *arg, const struct varve_finding *finding)
+{
+	if (!finding->damage && strstr(finding->problem, "no commit refers"))
+		snprintf(arg, NAME_SIZE, "%s", finding->file);
+}
+
+void expect_no_strays(struct varve_vm *vm)
+{
+	char stray[NAME_SIZE] = "";
+	must(varve_verify(vm, on_stray, stray, NULL));
+	cr_assert(!*stray, "no commit refers to %s", stray);
+}
+
 int how_many(int quick, int full)
 {
 	return getenv("VARVE_LONG") ? full : quick;

@@ -51,6 +51,9 @@ int child_end(pid_t pid);
 /** expect_verified() - verify names each of @files (NULL at the end; NULL: none) as damaged, and no other. */
 void expect_verified(struct varve_vm *vm, const char *const *files);
 
+/** expect_no_strays() - no file is in sight that no commit refers to. */
+void expect_no_strays(struct varve_vm *vm);
+
 /** how_many() - for what takes long: @quick, or @full if VARVE_LONG is set. */
 int how_many(int quick, int full);
 

@@ -149,6 +149,63 @@ Test(supervision, the_work_of_a_worker_that_is_stopped_is_done_by_another)
 	}
 }
 
+static int verify_once(void *arg)
+{
+	struct varve_vm *vm;
+	(void)arg;
+	int r = other_open(&vm);
+	return r ? r : varve_verify(vm, NULL, NULL, NULL);
+}
+
+/* Nobody waits for what it had asked for any more, and its worker does not come to an end: others are served. */
+Test(supervision, a_client_that_is_killed_while_its_worker_is_stopped_holds_up_nobody)
+{
+	setenv("VARVE_INLINE", "0", 1);
+	struct varve_vm *vm = store_open();
+	struct varve_id a = store_commit_one(vm, "M", SIZE, 'a', NULL);
+	store_commit_one(vm, "M", SIZE, 'b', NULL);
+	varve_vm_close(vm);
+	end_processes();
+	fault_set("worker", "worker.take:1:stop", false);
+	pid_t child = child_start(verify_once, NULL);
+	for (int i = 0; i < 20000 && !fault_struck(); i++)
+		usleep(1000);
+	cr_assert(fault_struck());
+	must(other_open(&vm));
+	kill(child, SIGKILL);
+	child_end(child);
+	usleep(20000);
+	struct varve_log *log;
+	must(varve_log(vm, &log));
+	varve_log_free(log);
+	must(varve_restore(vm, &a, NULL, NULL));
+	store_expect_fill("M", SIZE, 'a');
+	fault_clear();
+	varve_vm_close(vm);
+}
+
+/* What it had half written is no use to anybody. */
+Test(supervision, a_worker_that_is_killed_leaves_no_temporary_file)
+{
+	setenv("VARVE_INLINE", "0", 1);
+	struct varve_vm *vm = store_open();
+	for (int k = 0; k < 5; k++)
+		store_commit_one(vm, "M", SIZE, 'a' + k, NULL);
+	must(varve_optimize(vm));
+	struct varve_id last = store_commit_one(vm, "M", SIZE, 'z', NULL);
+	varve_vm_close(vm);
+	end_processes();
+	fault_set("worker", "write.data:1:kill", false);
+	vm = store_open();
+	must(varve_optimize(vm));
+	cr_assert(fault_struck());
+	must(varve_restore(vm, &last, NULL, NULL));
+	varve_vm_close(vm);
+	end_processes();
+	cr_assert(!store_is_clean(), "%s", store_is_clean());
+	fault_clear();
+}
+
 /* It need not be read to its end when nobody wants to know any more. */
 Test(supervision, a_verification_that_is_cancelled_does_not_go_on)
 {
