@@ -7,6 +7,7 @@
 #include "notify.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #include "err.h"
 
 #define STATUS_NS 1000000000ull
+#define READY_TRIES 10
+#define READY_WAIT_MS 100
 
 static int connect_to(const char *path)
 {
@@ -77,19 +80,25 @@ void notify_close(struct notify *notify)
 	notify->fd = -1;
 }
 
-/* What can not be delivered now is not worth waiting for: a status is followed by others, and the watchdog's interval is
- * half of what would be missed. */
-static void say(const struct notify *notify, const char *text)
+/* What can not be delivered now is not worth waiting for: a status is said again, and the watchdog's interval is half of
+ * what would be missed. */
+static bool say(const struct notify *notify, const char *text)
 {
-	while (send(notify->fd, text, strlen(text), MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
+	ssize_t sent;
+	do
+		sent = send(notify->fd, text, strlen(text), MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent >= 0;
 }
 
 void notify_ready(struct notify *notify)
 {
 	if (notify->fd < 0)
 		return;
-	say(notify, "READY=1");
+	/* It is said once, and all that depends on this service waits for it. */
+	struct pollfd p = {notify->fd, POLLOUT, 0};
+	for (int i = 0; i < READY_TRIES && !say(notify, "READY=1"); i++)
+		poll(&p, 1, READY_WAIT_MS);
 	notify_tick(notify);
 }
 
@@ -118,14 +127,16 @@ void notify_status(struct notify *notify, const char *text)
 	char line[sizeof(notify->status) + 16];
 	if (notify->fd < 0 || strncmp(text, notify->status, sizeof(notify->status) - 1) == 0)
 		return;
-	snprintf(notify->status, sizeof(notify->status), "%s", text);
-	snprintf(line, sizeof(line), "STATUS=%s", notify->status);
+	snprintf(line, sizeof(line), "STATUS=%.*s", (int)sizeof(notify->status) - 1, text);
 	/* A second line would be another message. */
 	for (char *c = line; *c; c++)
 		if (*c == '\n')
 			*c = ' ';
-	say(notify, line);
 	notify->status_due_ns = clock_now() + STATUS_NS;
+	if (say(notify, line))
+		snprintf(notify->status, sizeof(notify->status), "%s", text);
+	else
+		notify->status_late = true;
 }
 
 static int milliseconds(uint64_t now, uint64_t then)

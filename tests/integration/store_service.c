@@ -68,6 +68,8 @@ Test(service, the_service_manager_hears_when_it_is_ready_that_it_lives_what_it_d
 		cr_assert(manager_hears(manager, "WATCHDOG=1"), "beat %d", i);
 	struct varve_vm *vm = store_open();
 	store_commit_one(vm, "M", SIZE, 1, NULL);
+	/* Long enough for its queue to be full: what could not be said then is said later. */
+	usleep(1200000);
 	cr_assert(manager_hears(manager, "STATUS=Serving 1 commits"));
 	varve_vm_close(vm);
 	service_end(&service);
@@ -152,6 +154,7 @@ Test(service, a_socket_of_another_place_or_kind_is_refused)
 	char path[128];
 	int status;
 	snprintf(path, sizeof(path), "/tmp/varve-test-elsewhere-%d", (int)getpid());
+	int right = listen_at(store_path(".varve/socket"), SOCK_SEQPACKET);
 	int fds[] = {listen_at(path, SOCK_SEQPACKET), socket(AF_UNIX, SOCK_DGRAM, 0)};
 	static const char *const says[] = {"where clients look for it", "ListenSequentialPacket="};
 	for (int i = 0; i < 2; i++) {
@@ -164,6 +167,8 @@ Test(service, a_socket_of_another_place_or_kind_is_refused)
 		close(fds[i]);
 	}
 	unlink(path);
+	unlink(store_path(".varve/socket"));
+	close(right);
 }
 
 /* ---- the log ---------------------------------------------------------------------------------------------------- */
