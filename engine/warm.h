@@ -14,7 +14,7 @@
 /** Files up to this size are kept, bytes. */
 #define WARM_FILE (4u << 20)
 /** Bytes of files that are kept mapped in all. They are the page cache's: this bounds what a process is said to use. */
-#define WARM_BYTES (64u << 20)
+#define WARM_BYTES (256u << 20)
 
 /** A whole image: the base, or the last. */
 struct whole {
