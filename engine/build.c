@@ -334,7 +334,8 @@ int image_build(struct job_context *context, struct job *job, uint32_t target, s
 		r = image_walk(context, job, target, image);
 	if (r || !tiers_wrong || context->priv->fd < 0)
 		return r;
-	place_tiers(context, job->module, &tiers); /* they will be made again */
+	place_tiers(context, job->module, &tiers);
 	file_unlink(tiers.dir, tiers.name);
+	job->tiers_gone = true;
 	return 0;
 }

@@ -119,7 +119,7 @@ static int run(struct job_context *context, struct job *job)
 
 void job_run(struct job_context *context, struct job *job)
 {
-	job->unchanged = job->far = 0;
+	job->unchanged = job->far = job->tiers_gone = 0;
 	job->deltas_applied = 0;
 	job->bytes_read = job->bytes_written = 0;
 	job->files = job->images = job->damaged = 0;

@@ -67,6 +67,7 @@ struct job {
 	int32_t result; /**< 0 or -errno */
 	uint32_t unchanged; /**< commit: the bytes are what they were at `basis`, or at `same_entry` */
 	uint32_t same_entry;
+	uint32_t tiers_gone; /**< tiers were wrong, and removed: they are to be made again */
 	uint32_t far; /**< shards, and restore with JOB_NEAR: this way does not lead there, take another */
 	uint32_t deltas_applied;
 	uint64_t bytes_read;

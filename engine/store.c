@@ -251,6 +251,13 @@ int store_set_work(struct store *store, uint32_t module, struct module_work work
 	return 0;
 }
 
+void store_tiers_gone(struct store *store, uint32_t module)
+{
+	struct module_work work = store_work(store, module);
+	work.tiers_to = 0;
+	store_set_work(store, module, work);
+}
+
 int store_set_current(struct store *store, uint32_t commit)
 {
 	uint32_t before = store->history.current;

@@ -96,6 +96,9 @@ struct stamp store_stamp(const struct store *store, uint32_t module);
 struct module_work store_work(const struct store *store, uint32_t module);
 int store_set_work(struct store *store, uint32_t module, struct module_work work);
 
+/** store_tiers_gone() - background work on a module's tiers begins anew. */
+void store_tiers_gone(struct store *store, uint32_t module);
+
 /* ---- session.c: what needs no jobs. All return 0 or -errno with a sentence. ---- */
 
 /** session_begin() - take the session lock. -EBUSY. */

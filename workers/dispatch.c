@@ -117,6 +117,8 @@ static void job_ended(struct dispatch *d, struct op *op, const struct job *job)
 	op->running--;
 	op->ended++;
 	op->kind->done(op, job);
+	if (job->tiers_gone)
+		store_tiers_gone(d->store, job->module);
 	d->again = true;
 }
 

@@ -134,8 +134,7 @@ Test(wire, a_head_that_is_not_of_the_form_is_refused)
 		cr_assert_eq(received(head, size, -1), -EPROTO);
 	for (unsigned type = 0; type < 65536; type += type < 300 ? 1 : 253) {
 		put_le16(head, (uint16_t)type);
-		bool known =
-		    (type >= WIRE_HELLO && type <= WIRE_METRICS) || (type >= WIRE_REPLY && type <= WIRE_ALIVE);
+		bool known = (type >= WIRE_HELLO && type <= WIRE_METRICS) || (type >= WIRE_REPLY && type <= WIRE_ALIVE);
 		cr_assert_eq(received(head, WIRE_HEAD, 0), known ? 1 : -EPROTO, "type %u", type);
 	}
 	put_le16(head, WIRE_LOG);
@@ -316,9 +315,10 @@ static void put_stat_example(struct buf *b)
 	    {"restore", 40, false, true, id_of(5), 41, 42, 43.5},
 	    {"checkout", 50, true, true, id_of(6), 0, 1, 0.5},
 	};
-	struct varve_stat stat = {"/store", 1, 2, true, id_of(3), 4, 5.5, 6, 7, "io_uring", "", "partial", "no Landlock", 8, 9, 10, 11, 2,
-	    workers, 1, modules, 1, &background, 20, 21, 22, 23, {24, 25, 1.0, 0.125, 0.25, 0.375, 0.5},
-	    {26, 27, 2.0, 1, 2, 3, 4}, {28, 29, 3.0, 5, 6, 7, 8}, 2, operations};
+	struct varve_stat stat = {"/store", 1, 2, true, id_of(3), 4, 5.5, 6, 7, "io_uring", "", "partial",
+	    "no Landlock", 8, 9, 10, 11, 2, workers, 1, modules, 1, &background, 20, 21, 22, 23,
+	    {24, 25, 1.0, 0.125, 0.25, 0.375, 0.5}, {26, 27, 2.0, 1, 2, 3, 4}, {28, 29, 3.0, 5, 6, 7, 8}, 2,
+	    operations};
 	wire_put_stat(b, &stat);
 }
 
