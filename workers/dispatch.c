@@ -1,221 +1,20 @@
 /*
- * dispatch.c - from operations to jobs to workers.
- *
- * Operations take turns: each gives one job, then goes to the end of the line, so that a checkout does not wait for a
- * restore of 1,000 modules to end. No more jobs are handed out than two for each worker, so that one that comes later
- * is not far behind.
+ * dispatch.c - operations take turns: each gives one job, then goes to the end of the line, so that a checkout does not
+ * wait for a restore of 1,000 modules to end. No more jobs are handed out than two for each worker, so that one that
+ * comes later is not far behind.
  */
-#include "dispatch.h"
+#include "dispatch_private.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cpu.h"
 #include "fault.h"
-#include "image.h"
-#include "names.h"
 
-/** Images up to this size, with at most so many deltas to them that are not merged, are worth no hand-over. */
-#define HERE_BYTES (1u << 20)
-#define HERE_DELTAS 64
 /** Where all CPUs are busy, background work may get none for long: nobody waits for it. */
 #define BACKGROUND_PATIENCE 20u
-
-/** A job at a worker. */
-struct flight {
-	struct op *op;
-	uint32_t module;
-	uint32_t kind;
-};
-
-/* ---- who may run beside whom ------------------------------------------------------------------------------------ */
-
-static bool writes(uint32_t kind)
-{
-	return kind == JOB_PUBLISH || kind == JOB_REPAIR;
-}
-
-static bool reads(uint32_t kind)
-{
-	return kind == JOB_CHECKOUT || kind == JOB_VERIFY;
-}
-
-static struct module_use *use_of(struct dispatch *d, uint32_t module)
-{
-	if (module >= d->uses_count) {
-		uint32_t count = module + 64 + module / 2;
-		struct module_use *uses = realloc(d->uses, count * sizeof(*uses));
-		if (!uses)
-			return NULL;
-		memset(uses + d->uses_count, 0, (count - d->uses_count) * sizeof(*uses));
-		d->uses = uses;
-		d->uses_count = count;
-	}
-	return &d->uses[module];
-}
-
-static bool may_run(struct dispatch *d, const struct job *job)
-{
-	struct module_use *use = use_of(d, job->module);
-	if (!use)
-		return false;
-	if (writes(job->kind)) {
-		use->wanted = use->readers || use->writer;
-		return !use->wanted;
-	}
-	return !(reads(job->kind) && (use->writer || use->wanted || d->store->publishing));
-}
-
-static void use_begin(struct dispatch *d, const struct job *job)
-{
-	struct module_use *use = use_of(d, job->module);
-	if (writes(job->kind))
-		use->writer = true;
-	else if (reads(job->kind))
-		use->readers++;
-}
-
-static void use_end(struct dispatch *d, uint32_t kind, uint32_t module)
-{
-	struct module_use *use = use_of(d, module);
-	if (writes(kind))
-		use->writer = false;
-	else if (reads(kind))
-		use->readers--;
-}
-
-/* ---- running jobs ----------------------------------------------------------------------------------------------- */
-
-/* Whether handing @job over would cost more than doing it. */
-static bool is_small(const struct dispatch *d, const struct op *op, const struct job *job)
-{
-	if (d->never_inline || !op->single)
-		return false;
-	const struct catalog_module *module = catalog_module(&d->store->catalog, job->module);
-	uint64_t size = module->length ? chain_entry(&d->store->catalog, job->module, module->length - 1)->size : 0;
-	switch (job->kind) {
-	case JOB_RESTORE:
-		return job->stamp.entry == job->target ||
-		       (size <= HERE_BYTES &&
-		           chain_entry(&d->store->catalog, job->module, job->target)->size <= HERE_BYTES &&
-		           job->target <= store_work(d->store, job->module).tiers_to + HERE_DELTAS);
-	case JOB_COMMIT:
-		return module->length && size <= HERE_BYTES;
-	case JOB_PUBLISH:
-		return size <= HERE_BYTES;
-	default:
-		return false;
-	}
-}
-
-static void job_ended(struct dispatch *d, struct op *op, const struct job *job)
-{
-	use_end(d, job->kind, job->module);
-	op->running--;
-	op->ended++;
-	op->kind->done(op, job);
-	if (job->tiers_gone)
-		store_tiers_gone(d->store, job->module);
-	d->again = true;
-}
-
-/* Who has lost two workers wants to know of what. */
-static void name_job(const struct dispatch *d, struct job *job)
-{
-	static const char *const doing[] = {[JOB_RESTORE] = "restoring",
-	    [JOB_CHECKOUT] = "checking out",
-	    [JOB_COMMIT] = "committing",
-	    [JOB_PUBLISH] = "publishing the commit of",
-	    [JOB_REPAIR] = "repairing",
-	    [JOB_VERIFY] = "verifying",
-	    [JOB_TIERS] = "merging the deltas of",
-	    [JOB_SYNC_FILES] = "syncing"};
-	char name[NAME_MAX_SIZE], text[sizeof(job->text)];
-	name_backing(name, &catalog_module(&d->store->catalog, job->module)->id);
-	memcpy(text, job->text, sizeof(text));
-	snprintf(
-	    job->text, sizeof(job->text), "%s module %s: %.*s", doing[job->kind], name, (int)sizeof(text) - 160, text);
-	d->events.notice(d->events.arg, job->text);
-}
-
-static void on_done(void *arg, void *cookie, struct job *job)
-{
-	struct dispatch *d = arg;
-	struct flight *flight = cookie;
-	/* What a worker says it worked on is not taken on trust. */
-	job->module = flight->module;
-	job->kind = flight->kind;
-	job->text[sizeof(job->text) - 1] = 0;
-	if (job->result == -ENOTRECOVERABLE)
-		name_job(d, job);
-	struct op *op = flight->op;
-	free(flight);
-	job_ended(d, op, job);
-}
-
-static void on_found(void *arg, void *cookie, bool damage, const char *file, const char *problem)
-{
-	(void)arg;
-	op_verify_found(((struct flight *)cookie)->op, damage, file, problem);
-}
-
-static void on_dropped(void *arg, void *cookie)
-{
-	(void)arg;
-	free(cookie);
-}
-
-static void job_fails(struct dispatch *d, struct op *op, struct job *job, int result)
-{
-	job->result = result;
-	strncpy(job->text, err_text(), sizeof(job->text) - 1);
-	job_ended(d, op, job);
-}
-
-/* One worker, and so patient that it is not taken for dead where it gets no CPU for a while. */
-static struct pool *background_pool(struct dispatch *d)
-{
-	if (!d->background && pool_open(&d->background_setup, &d->events, 1, d->epoll, &d->background))
-		d->background = NULL;
-	return d->background;
-}
-
-static void hand_over(struct dispatch *d, struct op *op, struct job *job)
-{
-	struct flight *flight = malloc(sizeof(*flight));
-	int r = flight ? 0 : fail_sys(ENOMEM, "memory for a job");
-	struct pool *pool = r ? NULL : op->kind->background ? background_pool(d) : dispatch_pool(d);
-	if (!r && !pool)
-		r = -EAGAIN;
-	if (!r) {
-		*flight = (struct flight) {op, job->module, job->kind};
-		r = pool_post(pool, job, flight, op->fd);
-	}
-	if (!r) {
-		op->handed++;
-		return;
-	}
-	free(flight);
-	job_fails(d, op, job, r);
-}
-
-static void start_job(struct dispatch *d, struct op *op, struct job *job)
-{
-	use_begin(d, job);
-	op->running++;
-	if (!is_small(d, op, job)) {
-		hand_over(d, op, job);
-		return;
-	}
-	job_run(&d->own, job);
-	d->jobs_here++;
-	job_ended(d, op, job);
-}
-
-/* ---- operations ------------------------------------------------------------------------------------------------- */
 
 /* Operations that somebody waits for. */
 static bool somebody_waits(const struct dispatch *d)
@@ -265,7 +64,7 @@ static bool turn(struct dispatch *d, struct op *op, bool *progress)
 	struct job job;
 	tell_cancel(d, op);
 	if (op->parked) {
-		if (!may_run(d, &op->parked_job) || !has_room(d, op))
+		if (!dispatch_may_run(d, &op->parked_job) || !has_room(d, op))
 			return false;
 		op->parked = false;
 		job = op->parked_job;
@@ -282,14 +81,14 @@ static bool turn(struct dispatch *d, struct op *op, bool *progress)
 		case OP_JOB:
 			break;
 		}
-		if (!room || !may_run(d, &job)) {
+		if (!room || !dispatch_may_run(d, &job)) {
 			op->parked = true;
 			op->parked_job = job;
 			return false;
 		}
 	}
 	*progress = true;
-	start_job(d, op, &job);
+	dispatch_start_job(d, op, &job);
 	return false;
 }
 
@@ -379,84 +178,7 @@ void dispatch_background(struct dispatch *d)
 		start(&d->executor, op);
 }
 
-/* ---- the pool --------------------------------------------------------------------------------------------------- */
-
-struct pool *dispatch_pool(struct dispatch *d)
-{
-	if (!d->pool && pool_open(&d->setup, &d->events, d->workers, d->epoll, &d->pool))
-		d->pool = NULL;
-	return d->pool;
-}
-
-int dispatch_resize(struct dispatch *d, unsigned min, unsigned most)
-{
-	if (most < 1 || most > RING_WORKERS)
-		return fail(EINVAL, "%u workers: there can be 1 to %d", most, RING_WORKERS);
-	if (min > most)
-		return fail(EINVAL, "at least %u workers, but at most %u: that can not be", min, most);
-	int r = d->pool ? pool_resize(d->pool, min, most) : 0;
-	if (!r) {
-		d->setup.min = min;
-		d->workers = most;
-	}
-	return r;
-}
-
-void dispatch_set_idle(struct dispatch *d, unsigned idle_ms)
-{
-	d->setup.idle_ms = d->background_setup.idle_ms = idle_ms;
-	if (d->pool)
-		pool_set_idle(d->pool, idle_ms);
-	if (d->background)
-		pool_set_idle(d->background, idle_ms);
-}
-
-uint64_t dispatch_jobs(const struct dispatch *d)
-{
-	return d->jobs_here + (d->pool ? pool_jobs(d->pool) : 0) + (d->background ? pool_jobs(d->background) : 0);
-}
-
-bool dispatch_event(struct dispatch *d, const void *tag)
-{
-	struct pool *pool = tag == d->pool ? d->pool : tag == d->background ? d->background : NULL;
-	if (pool)
-		pool_dispatch(pool);
-	return pool != NULL;
-}
-
-int dispatch_timeout(const struct dispatch *d)
-{
-	int first = d->pool ? pool_timeout(d->pool) : -1;
-	int second = d->background ? pool_timeout(d->background) : -1;
-	return first < 0 || (second >= 0 && second < first) ? second : first;
-}
-
-void dispatch_tick(struct dispatch *d)
-{
-	if (d->pool && pool_timeout(d->pool) == 0)
-		pool_tick(d->pool);
-	if (d->background && pool_timeout(d->background) == 0)
-		pool_tick(d->background);
-}
-
-bool dispatch_sleep_begin(struct dispatch *d)
-{
-	if (d->pool && !pool_sleep_begin(d->pool))
-		return false;
-	if (!d->background || pool_sleep_begin(d->background))
-		return true;
-	if (d->pool)
-		pool_sleep_end(d->pool);
-	return false;
-}
-
-void dispatch_sleep_end(struct dispatch *d)
-{
-	if (d->pool)
-		pool_sleep_end(d->pool);
-	if (d->background)
-		pool_sleep_end(d->background);
-}
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 static int no_fd(void *arg, const struct job *job)
 {
@@ -505,7 +227,7 @@ int dispatch_open(struct dispatch *d, struct store *store, const struct settings
 	        .idle_ms = (unsigned)set[SET_IDLE_TIMEOUT],
 	        .memory_limit = set[SET_MEMORY_LIMIT],
 	        .sandbox = (enum sandbox_mode)set[SET_SANDBOX]},
-	    .events = {on_done, on_found, notice, d, on_dropped},
+	    .events = {dispatch_on_done, dispatch_on_found, notice, d, dispatch_on_dropped},
 	};
 	set_up_background(d, set);
 	const char *here = getenv("VARVE_INLINE");
