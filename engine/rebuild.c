@@ -168,6 +168,14 @@ int restore_rebuild(struct job_context *context, struct job *job, int fd, const 
 	const struct chain_entry *to = chain_entry(context->catalog, job->module, job->target);
 	struct warm_module *kept = warm_module(context, job->module);
 	struct whole *whole = NULL;
+	uint64_t there = old_size < to->size ? old_size : to->size;
+	/* Where all of this is on disk yet, it is better read at once than bit by bit as it is looked at. */
+	if (kept && !kept->base.map.data) {
+		warm_base(context, kept, job->module);
+		warm_tiers(context, kept, job->module);
+		if (fd >= 0)
+			warm_backing(kept, fd, there);
+	}
 	int r = kept ? build(context, job, WAY_ANY, kept, &whole) : -ENOMEM;
 	if (!r && plan_other(s->steps) == WAY_FORWARD)
 		r = build(context, job, WAY_FORWARD, kept, &whole);
@@ -183,13 +191,12 @@ int restore_rebuild(struct job_context *context, struct job *job, int fd, const 
 	if (r <= 0)
 		return r;
 	r = fault_at("restore.built");
-	uint64_t there = old_size < to->size ? old_size : to->size;
 	if (!r && fd >= 0)
 		r = warm_backing(kept, fd, there);
+	if (!r)
+		r = job_goes_on(context); /* from here on there is no way back */
 	if (!r && fd >= 0 && old_size != to->size && !(job->flags & JOB_DRY))
 		r = file_resize(fd, to->size, place->dir, place->name);
-	if (!r)
-		r = job_goes_on(context);
 	if (!r)
 		r = rebuild_write(&b, fd >= 0 ? kept->backing.data : NULL, there, 0, pages_of(to->size));
 	return map_failed() ? 0 : r;

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/** Bytes of tiers that are read ahead. */
+#define TIERS_WANT (4u << 20)
+
 void place_tiers(const struct job_context *context, uint32_t module, struct place *place)
 {
 	place->dir = context->priv;
@@ -54,6 +57,18 @@ bool tier_find(const struct job_context *context, uint32_t module, const struct 
 	*size = get_le64(slot + 8);
 	return *size && *offset >= TIER_INDEX && *offset <= file->size && *size <= file->size - *offset &&
 	       get_le64(slot + 16) == slot_check(context, module, tier, slot);
+}
+
+void tiers_want(const struct job_context *context, uint32_t module, const struct map *file)
+{
+	uint32_t length = catalog_module(context->catalog, module)->length;
+	for (unsigned level = 1; level <= TIER_ANCHOR; level++) {
+		struct tier first = {level, 0};
+		uint32_t tiers = length / tier_to((struct tier) {level, 0});
+		if (tiers)
+			map_want(file, slot_at(first), (uint64_t)tiers * TIER_SLOT);
+	}
+	map_want(file, TIER_INDEX, TIERS_WANT);
 }
 
 int tier_append(struct job_context *context, uint32_t module, struct tier tier, const struct buf *delta)

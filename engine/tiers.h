@@ -69,6 +69,9 @@ static inline uint32_t tier_to(struct tier tier)
 bool tier_find(const struct job_context *context, uint32_t module, const struct map *file, struct tier tier,
     uint64_t *offset, uint64_t *size);
 
+/** tiers_want() - have all of @file read that a way to an entry of @module may need. */
+void tiers_want(const struct job_context *context, uint32_t module, const struct map *file);
+
 /** tier_append() - add it to the module's file, made if it is not there. */
 int tier_append(struct job_context *context, uint32_t module, struct tier tier, const struct buf *delta);
 

@@ -134,7 +134,10 @@ const struct map *warm_tiers(struct job_context *context, struct warm_module *ke
 		return NULL;
 	int r = map_open(&kept->tiers, fd, (size_t)st.st_size, false);
 	close(fd);
-	return r ? NULL : &kept->tiers;
+	if (r)
+		return NULL;
+	tiers_want(context, module, &kept->tiers);
+	return &kept->tiers;
 }
 
 int warm_backing(struct warm_module *kept, int fd, uint64_t size)

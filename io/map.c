@@ -99,6 +99,14 @@ int map_open(struct map *map, int fd, size_t size, bool now)
 	return map_window(map, fd, 0, size, size, now);
 }
 
+void map_want(const struct map *map, uint64_t at, uint64_t size)
+{
+	uint64_t from = at & ~(uint64_t)4095;
+	if (at < map->size)
+		madvise((void *)(uintptr_t)(map->data + from),
+		    (size_t)(at + size < map->size ? at + size - from : map->size - from), MADV_WILLNEED);
+}
+
 void map_close(struct map *map)
 {
 	if (map->size) {

@@ -38,6 +38,9 @@ int map_open(struct map *map, int fd, size_t size, bool now);
  * @reserve: address space to take, at least @size: what the file grows by is there later without mapping it again. */
 int map_window(struct map *map, int fd, uint64_t at, size_t size, size_t reserve, bool now);
 
+/** map_want() - these bytes of it will be read soon: the kernel begins to, and returns at once. */
+void map_want(const struct map *map, uint64_t at, uint64_t size);
+
 void map_close(struct map *map);
 
 /** map_failed() - whether any mapping was not what its file says since the last call; then with a sentence, and the

@@ -145,6 +145,7 @@ struct store {
 	char *path; /**< the base directory */
 	char *copies; /**< beside it: images of kept commits, and files to copy them over */
 	struct varve_vm *vm;
+	unsigned workers; /**< of its coordinator */
 	size_t commits;
 	struct states states;
 	struct link *chain; /**< all entries, module by module, each module's in order; for the naive walk */
@@ -165,6 +166,10 @@ int store_make(struct store *store, const struct settings *settings, const struc
 
 /** store_chains() - read the chains that a naive walk needs. */
 int store_chains(struct store *store);
+
+/** store_reopen() - end its coordinator, and start another one with all its workers: what they had mapped is no longer in
+ * use, and nothing of the store is. */
+int store_reopen(struct store *store);
 
 /** store_release() - close it, and remove it from disk unless @keep. */
 void store_release(struct store *store, bool keep);

@@ -155,10 +155,43 @@ static void note_method(struct store *store)
 	varve_stat_free(stat);
 }
 
+static int open_store(struct store *store)
+{
+	struct varve_options options = VARVE_OPTIONS_INIT;
+	options.workers = store->workers;
+	return varve_vm_open(store->path, &options, &store->vm) < 0 ? failed("opening the store") : 0;
+}
+
+/* Whether all workers run, and wait for jobs. */
+static bool all_wait(struct store *store)
+{
+	struct varve_stat *stat;
+	if (varve_stat(store->vm, &stat) < 0)
+		return false;
+	size_t waiting = 0;
+	for (size_t i = 0; i < stat->workers_count; i++)
+		waiting += stat->workers[i].state == VARVE_WORKER_IDLE;
+	bool all = waiting >= store->workers;
+	varve_stat_free(stat);
+	return all;
+}
+
+int store_reopen(struct store *store)
+{
+	struct timespec moment = {0, 1000000};
+	varve_vm_close(store->vm);
+	store->vm = NULL;
+	if (open_store(store) < 0)
+		return -1;
+	/* The first look starts them. */
+	for (unsigned i = 0; i < 1000 && !all_wait(store); i++)
+		nanosleep(&moment, NULL);
+	return 0;
+}
+
 int store_make(struct store *store, const struct settings *settings, const struct spec *spec, struct source *source,
     struct perf_case *measured)
 {
-	struct varve_options options = VARVE_OPTIONS_INIT;
 	*store = (struct store) {.commits = source->commits};
 	if (asprintf(&store->path, "%s/%s.store", settings->dir, spec->name) < 0) {
 		store->path = NULL;
@@ -170,9 +203,9 @@ int store_make(struct store *store, const struct settings *settings, const struc
 	}
 	if (mkdir(store->copies, 0700) < 0)
 		return perf_fail("%s: %s", store->copies, strerror(errno));
-	options.workers = spec->with & WITH_ALL_WORKERS ? settings->workers : settings->cpus > 2 ? settings->cpus : 2;
-	if (varve_vm_open(store->path, &options, &store->vm) < 0)
-		return failed("opening the store");
+	store->workers = spec->with & WITH_ALL_WORKERS ? settings->workers : settings->cpus > 2 ? settings->cpus : 2;
+	if (open_store(store) < 0)
+		return -1;
 	note_method(store);
 	return commit_history(store, settings, spec, source, measured);
 }
