@@ -12,7 +12,9 @@
  */
 #include "op_private.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cpu.h"
 #include "fault.h"
@@ -196,6 +198,29 @@ static enum op_step next(struct op *op, struct job *job)
 	return next_back(r, job);
 }
 
+/* A job that was cancelled has changed nothing, but one whose worker died may have, before it was run again: hashing never
+ * has; of the others the stamp tells. Such a module need not be brought back. */
+static void keep_untouched(struct op_restore *r, const struct job *job)
+{
+	struct store *store = r->op.store;
+	char name[NAME_MAX_SIZE];
+	if (r->dry || r->phase != FORWARD)
+		return;
+	if (job->kind == JOB_HASH_SHARD)
+		r->touched[job->module] = false;
+	name_backing(name, &catalog_module(&store->catalog, job->module)->id);
+	int fd =
+	    job->kind == JOB_RESTORE && job->stamp.entry != CHAIN_NONE ? file_open(&store->base, name, O_RDONLY) : -1;
+	if (fd < 0)
+		return;
+	if (stamp_holds(&job->stamp, fd)) {
+		r->touched[job->module] = false;
+		if (!r->mapped[job->module])
+			stamps_set(&store->stamps, job->module, &job->stamp);
+	}
+	close(fd);
+}
+
 static struct split *find_split(const struct op_restore *r, uint32_t module)
 {
 	for (uint32_t i = 0; i < r->splits_count; i++)
@@ -228,6 +253,8 @@ static void done(struct op *op, const struct job *job)
 		stamp = split->stamp;
 	}
 	op_fail_job(op, job);
+	if (job->result == -ECANCELED)
+		keep_untouched(r, job);
 	if (job->result || op->result)
 		return;
 	if (job->far && r->phase == FORWARD && split_wanted(op->store, job->module, r->to[job->module]) &&
@@ -327,6 +354,7 @@ struct op *op_restore(struct store *store, uint32_t commit, unsigned workers, bo
 		return NULL;
 	r->commit = commit;
 	r->dry = dry;
+	r->op.cancels_jobs = true;
 	r->op.limit = workers;
 	r->count = catalog_count(&store->catalog);
 	r->to = malloc((r->count + 1) * sizeof(*r->to));
