@@ -26,7 +26,7 @@ const struct contestant plot_beside[BESIDE] = {
 };
 
 const struct contestant plot_known[KNOWN] = {
-    {"restore", MOST, LOOK_MOST, "nothing plot_known, %u workers"},
+    {"restore", MOST, LOOK_MOST, "nothing known, %u workers"},
     {"restore same size", ANY, LOOK_ONE, "the same, same size"},
     {"restore nearly right", ANY, 9, "nearly right"},
     {"back by one", ANY, LOOK_BACK, "back by one"},
