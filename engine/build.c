@@ -118,8 +118,7 @@ static int read_batch(
 		item->key = delta_key(context->catalog, job->module, step->to, false);
 		item->size = (size_t)step->size;
 		item->data = delta_cache_find(context->scratch->deltas, &item->key, &item->size);
-		if (!item->data)
-			place_step(context, job->module, step, &item->place);
+		place_step(context, job->module, step, &item->place);
 		total += item->size;
 	}
 	batch->end = i;
@@ -194,11 +193,10 @@ static int load_step(struct job_context *context, struct job *job, const struct 
 	}
 	struct item *item = &batch->items[batch->next++];
 	job->bytes_read += item->size;
-	place_step(context, job->module, step, place);
+	*place = item->place;
 	if (item->data)
 		return parse(context, job, step, place, item->data, item->size);
 	request = &context->scratch->requests[batch->next_request++];
-	*place = item->place;
 	bool again = request->result;
 	r = again ? read_again(context, job, step, place, request) : 0;
 	if (!r)
@@ -275,10 +273,7 @@ static int build(struct job_context *context, struct job *job, uint32_t start, c
 {
 	const struct chain_entry *entry = chain_entry(context->catalog, job->module, start);
 	struct place whole;
-	if (start)
-		place_last(context, job->module, start, &whole);
-	else
-		place_base(context, job->module, &whole);
+	place_whole(context, job->module, start, &whole);
 	int r = image_load(context, &whole, entry->size, image);
 	if (r == -ENOENT)
 		r = damaged(&whole, "the file is missing");

@@ -4,6 +4,7 @@
 #include "image.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -191,6 +192,27 @@ void place_last(const struct job_context *context, uint32_t module, uint32_t las
 	}
 	place->dir = context->base;
 	name_image(place->name, id, &chain_entry(context->catalog, module, last)->id);
+}
+
+void place_whole(const struct job_context *context, uint32_t module, uint32_t start, struct place *place)
+{
+	if (start)
+		place_last(context, module, start, place);
+	else
+		place_base(context, module, place);
+}
+
+void place_backing(const struct dir *base, const struct catalog *catalog, uint32_t module, struct place *place)
+{
+	place->dir = base;
+	name_backing(place->name, &catalog_module(catalog, module)->id);
+}
+
+int backing_open(const struct dir *base, const struct catalog *catalog, uint32_t module, bool make, struct place *place)
+{
+	place_backing(base, catalog, module, place);
+	int fd = file_open(place->dir, place->name, O_RDWR);
+	return fd == -ENOENT && make ? file_create(place->dir, place->name) : fd;
 }
 
 void place_delta(const struct job_context *context, uint32_t module, uint32_t index, uint32_t last, struct place *place)

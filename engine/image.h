@@ -63,9 +63,10 @@ int image_need(struct image *image, uint64_t page, uint64_t pages);
 /** image_need_runs() - the same for the pages that hold a byte of a run. */
 int image_need_runs(struct image *image, const struct runs *runs);
 
+/** image_has() - whether the page is loaded; one that is not lazy has all of its pages. */
 static inline bool image_has(const struct image *image, uint64_t page)
 {
-	return image->loaded[page / 64] >> page % 64 & 1;
+	return !image->lazy || (image->loaded[page / 64] >> page % 64 & 1);
 }
 
 static inline void image_mark(struct image *image, uint64_t page)
@@ -120,6 +121,15 @@ int image_walk(struct job_context *context, struct job *job, uint32_t target, st
  * id, the private copy. */
 void place_last(const struct job_context *context, uint32_t module, uint32_t last, struct place *place);
 void place_base(const struct job_context *context, uint32_t module, struct place *place);
+
+/** place_whole() - the image that a walk starts from: that of entry @start, the base (0) or the last. */
+void place_whole(const struct job_context *context, uint32_t module, uint32_t start, struct place *place);
+
+/** place_backing() - the backing file. backing_open() - open it to read and write; @make: one that is missing is made
+ * again, empty. A descriptor, or -errno. */
+void place_backing(const struct dir *base, const struct catalog *catalog, uint32_t module, struct place *place);
+int backing_open(
+    const struct dir *base, const struct catalog *catalog, uint32_t module, bool make, struct place *place);
 
 /** place_delta() - the delta of entry @index where the chain's newest is @last: in sight, or pending in .varve/. */
 void place_delta(

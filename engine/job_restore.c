@@ -21,60 +21,23 @@
 /** Bytes of the backing file that are compared at a time: they should stay in the second-level cache. */
 #define COMPARE_WINDOW (256u << 10)
 
-/* Opens the backing file; one that is missing is made again, empty. */
-static int open_backing(struct job_context *context, const struct job *job, struct place *place)
-{
-	place->dir = context->base;
-	name_backing(place->name, &catalog_module(context->catalog, job->module)->id);
-	int fd = file_open(place->dir, place->name, O_RDWR);
-	if (fd != -ENOENT || (job->flags & JOB_DRY))
-		return fd;
-	return file_create(place->dir, place->name);
-}
-
-/* Writes those pages of image[from, from + size) that differ from @now, which are the file's bytes there. */
-static int write_changed(struct job_context *context, struct job *job, int fd, const struct place *place, uint64_t from,
-    const uint8_t *now, size_t size)
-{
-	const uint8_t *want = context->scratch->image.data + from;
-	size_t at = 0;
-	while (at < size) {
-		size_t page = size - at < PAGE_BYTES ? size - at : PAGE_BYTES;
-		if (memcmp(want + at, now + at, page) == 0) {
-			at += page;
-			continue;
-		}
-		size_t start = at;
-		do {
-			at += page;
-			page = size - at < PAGE_BYTES ? size - at : PAGE_BYTES;
-		} while (at < size && memcmp(want + at, now + at, page) != 0);
-		if (!(job->flags & JOB_DRY)) {
-			int r = file_write_at(fd, want + start, at - start, from + start, place->dir, place->name);
-			if (r)
-				return r;
-		}
-		job->bytes_written += at - start;
-	}
-	return 0;
-}
-
-/* Brings @fd, @old_size bytes long, to scratch->image. */
+/* Brings @fd, @old_size bytes long, to scratch->image, which is whole and verified. */
 static int write_backing(
     struct job_context *context, struct job *job, int fd, const struct place *place, uint64_t old_size)
 {
 	struct job_scratch *s = context->scratch;
+	struct rebuild b = {.job = job, .image = &s->image, .proven = true, .fd = fd, .place = place};
 	uint64_t size = s->image.size;
 	int r = image_reserve(&s->old, COMPARE_WINDOW);
 	if (!r && !(job->flags & JOB_DRY) && size != old_size)
 		r = file_resize(fd, size, place->dir, place->name);
 	for (uint64_t at = 0; !r && at < size; at += COMPARE_WINDOW) {
-		size_t part = size - at < COMPARE_WINDOW ? (size_t)(size - at) : COMPARE_WINDOW;
-		size_t there = old_size <= at ? 0 : old_size - at < part ? (size_t)(old_size - at) : part;
-		memset(s->old.data + there, 0, part - there);
-		r = file_read_at(fd, s->old.data, there, at, place->dir, place->name);
+		uint64_t end = size - at < COMPARE_WINDOW ? size : at + COMPARE_WINDOW;
+		uint64_t there = old_size <= at ? 0 : old_size < end ? old_size - at : end - at;
+		r = file_read_at(fd, s->old.data, (size_t)there, at, place->dir, place->name);
 		if (!r)
-			r = write_changed(context, job, fd, place, at, s->old.data, part);
+			r = rebuild_write(&b, s->old.data, there, at / PAGE_BYTES, pages_of(end));
+		r = r == 1 ? 0 : r;
 	}
 	return r;
 }
@@ -128,7 +91,7 @@ static int bring(struct job_context *context, struct job *job, int fd, const str
 int job_restore(struct job_context *context, struct job *job)
 {
 	struct place place;
-	int fd = open_backing(context, job, &place);
+	int fd = backing_open(context->base, context->catalog, job->module, !(job->flags & JOB_DRY), &place);
 	if (fd < 0 && !(fd == -ENOENT && (job->flags & JOB_DRY)))
 		return fd;
 	job->size = chain_entry(context->catalog, job->module, job->target)->size;

@@ -53,10 +53,7 @@ static int build_by(struct shard *x, enum way way)
 	int r = plan_rebuild(context, job->module, job->target, way, s->steps, &start);
 	if (r)
 		return r;
-	if (start)
-		place_last(context, job->module, start, &place);
-	else
-		place_base(context, job->module, &place);
+	place_whole(context, job->module, start, &place);
 	uint64_t size = chain_entry(context->catalog, job->module, start)->size;
 	close_fd(x->whole_fd);
 	x->whole_fd = file_open(place.dir, place.name, O_RDONLY);
@@ -217,8 +214,7 @@ int job_write_shard(struct job_context *context, struct job *job)
 		r = build(&x);
 	if (!r)
 		r = fault_at("restore.built");
-	x.place.dir = context->base;
-	name_backing(x.place.name, &catalog_module(context->catalog, job->module)->id);
+	place_backing(context->base, context->catalog, job->module, &x.place);
 	if (!r)
 		r = x.rebuild.fd = file_open(x.place.dir, x.place.name, job->flags & JOB_DRY ? O_RDONLY : O_RDWR);
 	if (r >= 0)

@@ -203,14 +203,14 @@ static enum op_step next(struct op *op, struct job *job)
 static void keep_untouched(struct op_restore *r, const struct job *job)
 {
 	struct store *store = r->op.store;
-	char name[NAME_MAX_SIZE];
+	struct place place;
 	if (r->dry || r->phase != FORWARD)
 		return;
 	if (job->kind == JOB_HASH_SHARD)
 		r->touched[job->module] = false;
-	name_backing(name, &catalog_module(&store->catalog, job->module)->id);
-	int fd =
-	    job->kind == JOB_RESTORE && job->stamp.entry != CHAIN_NONE ? file_open(&store->base, name, O_RDONLY) : -1;
+	place_backing(&store->base, &store->catalog, job->module, &place);
+	bool tells = job->kind == JOB_RESTORE && job->stamp.entry != CHAIN_NONE;
+	int fd = tells ? file_open(place.dir, place.name, O_RDONLY) : -1;
 	if (fd < 0)
 		return;
 	if (stamp_holds(&job->stamp, fd)) {

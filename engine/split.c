@@ -84,21 +84,13 @@ static bool table_right(const struct split *split, const struct store *store)
 	return right;
 }
 
-static int open_backing(const struct split *split, const struct store *store, struct place *place)
-{
-	place->dir = &store->base;
-	name_backing(place->name, &catalog_module(&store->catalog, split->module)->id);
-	int fd = file_open(place->dir, place->name, O_RDWR);
-	return fd == -ENOENT && !(split->flags & JOB_DRY) ? file_create(place->dir, place->name) : fd;
-}
-
 /* Gives the backing file its size, before the first shard is written. */
 static int begin_writing(const struct split *split, const struct store *store)
 {
 	struct place place;
 	if (split->flags & JOB_DRY)
 		return 0;
-	int fd = open_backing(split, store, &place);
+	int fd = backing_open(&store->base, &store->catalog, split->module, true, &place);
 	if (fd < 0)
 		return fd;
 	int r = file_resize(fd, split->size, place.dir, place.name);
@@ -114,7 +106,7 @@ static int finish(struct split *split, const struct store *store)
 	name_private(pages, &catalog_module(&store->catalog, split->module)->id, "pages");
 	if (split->flags & JOB_DRY)
 		return 0;
-	int fd = open_backing(split, store, &backing);
+	int fd = backing_open(&store->base, &store->catalog, split->module, true, &backing);
 	if (fd < 0)
 		return fd;
 	int r = stamp_take(fd, split->target, &split->stamp);

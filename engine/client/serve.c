@@ -22,7 +22,8 @@ static int become(struct spawn_args *args, const struct varve_options *options)
 	return r;
 }
 
-int varve_serve(const char *base_dir, const struct varve_options *options)
+/* @check: only say what it would do with which settings. */
+static int serve(const char *base_dir, const struct varve_options *options, bool check, bool json)
 {
 	struct varve_options copy;
 	struct spawn_args args;
@@ -32,26 +33,20 @@ int varve_serve(const char *base_dir, const struct varve_options *options)
 		r = vm_path(base_dir, &path);
 	if (!r)
 		r = spawn_args(&args, &copy, path, -1);
+	if (!r && check)
+		spawn_check(&args, json);
 	if (!r)
 		r = become(&args, &copy);
 	free(path);
 	return r;
 }
 
+int varve_serve(const char *base_dir, const struct varve_options *options)
+{
+	return serve(base_dir, options, false, false);
+}
+
 int varve_serve_check(const char *base_dir, const struct varve_options *options, bool json)
 {
-	struct varve_options copy;
-	struct spawn_args args;
-	char *path = NULL;
-	int r = vm_options(options, &copy);
-	if (!r)
-		r = vm_path(base_dir, &path);
-	if (!r)
-		r = spawn_args(&args, &copy, path, -1);
-	if (!r) {
-		spawn_check(&args, json);
-		r = become(&args, &copy);
-	}
-	free(path);
-	return r;
+	return serve(base_dir, options, true, json);
 }
