@@ -7,15 +7,6 @@ promise 'there is a store to look at'
 exits 0 import store recording
 [ "$failures" = 0 ] || exit 1
 
-# wait_until COMMAND…: for at most ten seconds.
-wait_until() {
-	for _ in {1..200}; do
-		! "$@" >/dev/null 2>&1 || return 0
-		sleep 0.05
-	done
-	failed "waited in vain for: $*"
-}
-
 promise 'status tells all there is, under keys that stay'
 exits 0 --json status store
 json 'keys == ["background","checkouts","clients","commits","commits_made","coordinator_pid","current","damage_found",

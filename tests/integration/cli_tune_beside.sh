@@ -7,15 +7,6 @@ promise 'there is a store to look at'
 exits 0 import store recording
 [ "$failures" = 0 ] || exit 1
 
-# wait_until COMMAND…: for at most ten seconds.
-wait_until() {
-	for _ in {1..200}; do
-		! "$@" >/dev/null 2>&1 || return 0
-		sleep 0.05
-	done
-	failed "waited in vain for: $*"
-}
-
 # scratch_used: the scratch store has been opened, so all is in it.
 scratch_used() {
 	[ -S store/.varve/tune/.varve/socket ]

@@ -110,3 +110,12 @@ recording_make() {
 		]}
 	END
 }
+
+# wait_until COMMAND…: for at most ten seconds.
+wait_until() {
+	for _ in {1..200}; do
+		! "$@" >/dev/null 2>&1 || return 0
+		sleep 0.05
+	done
+	failed "waited in vain for: $*"
+}

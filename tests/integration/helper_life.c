@@ -302,3 +302,14 @@ void life_check(struct life *life, const char *what)
 	end_processes();
 	cr_assert(!store_is_clean(), "%s: %s", what, store_is_clean());
 }
+
+void life_undisturbed(const char *what)
+{
+	struct life life;
+	setenv("VARVE_INLINE", "0", 1);
+	life_live(&life);
+	cr_assert(life.failed == 0, "%s: %d calls failed, the last with %d, %s", what, life.failed, life.last_error,
+	    life.last_text);
+	end_processes();
+	life_check(&life, what);
+}

@@ -42,4 +42,7 @@ void life_live(struct life *life);
 /** life_check() - open the store, check all of the above, and that it can go on from there. @what: for messages. */
 void life_check(struct life *life, const char *what);
 
+/** life_undisturbed() - both, where no call may fail, with workers that do all of it. */
+void life_undisturbed(const char *what);
+
 #endif

@@ -25,17 +25,6 @@
 
 TestSuite(everywhere, .init = store_setup, .fini = store_teardown, .timeout = 60);
 
-static void live(const char *what)
-{
-	struct life life;
-	setenv("VARVE_INLINE", "0", 1);
-	life_live(&life);
-	cr_assert(life.failed == 0, "%s: %d calls failed, the last with %d, %s", what, life.failed, life.last_error,
-	    life.last_text);
-	end_processes();
-	life_check(&life, what);
-}
-
 /* ---- mounts of our own --------------------------------------------------------------------------------------------- */
 
 static bool put(const char *path, const char *text)
@@ -76,7 +65,7 @@ Test(everywhere, without_dev_shm_all_is_as_with_it)
 		cr_skip_test("mounting is not allowed here, or there is no /dev/shm");
 	int fd = open("/dev/shm/varve", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	cr_assert(fd < 0, "/dev/shm can still be used");
-	live("without /dev/shm");
+	life_undisturbed("without /dev/shm");
 }
 
 Test(everywhere, what_is_mounted_for_reading_can_be_looked_at_verified_and_checked_out)
@@ -167,7 +156,7 @@ static int be_ordinary(void *arg)
 	(void)arg;
 	if (geteuid() == 0 && (setgid(NOBODY) || setuid(NOBODY)))
 		return -EPERM;
-	live("as an ordinary user");
+	life_undisturbed("as an ordinary user");
 	return 0;
 }
 
@@ -212,7 +201,7 @@ Test(everywhere, a_system_that_knows_no_io_uring_is_read_from_by_other_means)
 	struct varve_stat *stat;
 	unsetenv("VARVE_IO");
 	forget_io_uring();
-	live("without io_uring");
+	life_undisturbed("without io_uring");
 	struct varve_vm *vm = store_open();
 	expect_verified(vm, NULL);
 	must(varve_stat(vm, &stat));

@@ -18,13 +18,7 @@ TestSuite(limits, .init = store_setup, .fini = store_teardown, .timeout = 60);
 
 static void live(const char *what)
 {
-	struct life life;
-	setenv("VARVE_INLINE", "0", 1);
-	life_live(&life);
-	cr_assert(life.failed == 0, "%s: %d calls failed, the last with %d, %s", what, life.failed, life.last_error,
-	    life.last_text);
-	end_processes();
-	life_check(&life, what);
+	life_undisturbed(what);
 	store_remove();
 }
 
