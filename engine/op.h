@@ -33,7 +33,7 @@ struct op_kind {
 struct op {
 	const struct op_kind *kind;
 	struct store *store;
-	unsigned limit; /**< most jobs at a time; 0: as many as there is room for */
+	unsigned limit; /**< most workers at a time; 0: as many as there are */
 	unsigned running; /**< jobs handed out and not done; kept by the executor */
 	unsigned handed; /**< jobs handed to workers so far; kept by the executor */
 	unsigned ended; /**< jobs done so far; kept by the executor */
@@ -50,6 +50,7 @@ struct op {
 
 	struct op *next_op; /**< the executor's list */
 	bool single; /**< it has one job at a time: where that is small it need not be handed over */
+	bool hungry; /**< it was not asked for a job because there is no room for one; kept by the executor */
 	bool parked; /**< the executor holds a job of it that can not run yet */
 	struct job parked_job;
 };

@@ -29,7 +29,7 @@ static bool has_room(const struct dispatch *d, const struct op *op)
 {
 	if (op->kind->background && !op->cancelled && somebody_waits(d))
 		return false;
-	if (op->limit && op->running >= op->limit)
+	if (op->limit && op->running >= POOL_JOBS_EACH * op->limit)
 		return false;
 	const struct pool *pool = op->kind->background ? d->background : d->pool;
 	return !pool || pool_room(pool) > 0;
@@ -71,6 +71,7 @@ static bool turn(struct dispatch *d, struct op *op, bool *progress)
 	} else {
 		/* One that was cancelled may have nothing left to do but to end: that needs no room. */
 		bool room = has_room(d, op);
+		op->hungry = !room;
 		if (!room && !op->cancelled)
 			return false;
 		switch (op->kind->next(op, &job)) {
@@ -153,6 +154,19 @@ bool dispatch_reap(struct dispatch *d)
 {
 	bool some = d->pool && pool_reap(d->pool) > 0;
 	return (d->background && pool_reap(d->background) > 0) || some;
+}
+
+bool dispatch_hungry(const struct dispatch *d)
+{
+	unsigned waited_for = 0;
+	bool hungry = true;
+	for (const struct op *op = d->ops; op; op = op->next_op) {
+		if (op->kind->background)
+			continue;
+		waited_for++;
+		hungry &= op->hungry && !op->cancelled;
+	}
+	return waited_for == 1 && hungry;
 }
 
 bool dispatch_changing(const struct dispatch *d)

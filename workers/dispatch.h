@@ -50,6 +50,10 @@ bool dispatch_run(struct dispatch *d);
 /** dispatch_reap() - take in what workers have done. */
 bool dispatch_reap(struct dispatch *d);
 
+/** dispatch_hungry() - whether there is one operation that somebody waits for, and all that it lacks is room for more
+ * jobs. */
+bool dispatch_hungry(const struct dispatch *d);
+
 /** dispatch_changing() - whether an operation that changes the store is under way. */
 bool dispatch_changing(const struct dispatch *d);
 

@@ -170,7 +170,7 @@ static void hand_over(struct dispatch *d, struct op *op, struct job *job)
 		r = -EAGAIN;
 	if (!r) {
 		*flight = (struct flight) {op, job->module, job->kind};
-		r = pool_post(pool, job, flight, op->fd);
+		r = pool_post(pool, job, op->limit, flight, op->fd);
 	}
 	if (!r) {
 		op->handed++;

@@ -73,9 +73,9 @@ void dispatch_tick(struct dispatch *d)
 
 bool dispatch_sleep_begin(struct dispatch *d)
 {
-	if (d->pool && !pool_sleep_begin(d->pool))
+	if (d->pool && !pool_sleep_begin(d->pool, dispatch_hungry(d)))
 		return false;
-	if (!d->background || pool_sleep_begin(d->background))
+	if (!d->background || pool_sleep_begin(d->background, false))
 		return true;
 	if (d->pool)
 		pool_sleep_end(d->pool);

@@ -148,9 +148,11 @@ void pool_close(struct pool *pool, int grace_ms)
 
 /** call_for_worker() - one more, if each has a job already. Where others are at work, or come back from the dead, it is
  * no harm if that fails. */
-static int call_for_worker(struct pool *pool)
+static int call_for_worker(struct pool *pool, unsigned reach)
 {
 	if (pool->in_flight < pool->target || pool->target >= pool->size || pool->purging)
+		return 0;
+	if (reach && pool->target >= reach)
 		return 0;
 	int err = supervise_grow(pool, pool->target + 1);
 	if (err == 0 || pool->alive > 0)
@@ -158,7 +160,7 @@ static int call_for_worker(struct pool *pool)
 	return fail(EAGAIN, "no worker process can be started: %s; try again", pool->start_problem);
 }
 
-int pool_post(struct pool *pool, const struct job *job, void *cookie, int fd)
+int pool_post(struct pool *pool, const struct job *job, unsigned reach, void *cookie, int fd)
 {
 	struct ticket ticket;
 	int own = -1;
@@ -170,9 +172,9 @@ int pool_post(struct pool *pool, const struct job *job, void *cookie, int fd)
 		if (own < 0)
 			return fail_sys(errno, "fcntl(F_DUPFD_CLOEXEC) for a checkout");
 	}
-	int err = call_for_worker(pool);
+	int err = call_for_worker(pool, reach);
 	if (err == 0)
-		err = ring_post(&pool->ring, job, &ticket);
+		err = ring_post(&pool->ring, job, reach, &ticket);
 	if (err < 0) {
 		if (own >= 0)
 			close(own);
@@ -188,7 +190,7 @@ int pool_post(struct pool *pool, const struct job *job, void *cookie, int fd)
 
 unsigned pool_room(const struct pool *pool)
 {
-	unsigned most = pool->size < RING_SLOTS / 2 ? 2 * pool->size : RING_SLOTS;
+	unsigned most = pool->size < RING_SLOTS / POOL_JOBS_EACH ? POOL_JOBS_EACH * pool->size : RING_SLOTS;
 	return pool->in_flight < most ? most - pool->in_flight : 0;
 }
 
@@ -254,9 +256,9 @@ void pool_dispatch(struct pool *pool)
 	pool_reap(pool);
 }
 
-bool pool_sleep_begin(struct pool *pool)
+bool pool_sleep_begin(struct pool *pool, bool more)
 {
-	return ring_sleep_begin(&pool->ring);
+	return ring_sleep_begin(&pool->ring, more && pool->in_flight > 2 ? pool->in_flight / 2 : 1);
 }
 
 void pool_sleep_end(struct pool *pool)

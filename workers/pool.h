@@ -76,12 +76,16 @@ void pool_close(struct pool *pool, int grace_ms);
 
 /**
  * pool_post() - hand a job to the workers.
- * @fd  for JOB_CHECKOUT: the descriptor, dup()ed by the pool; else -1
+ * @reach  only the first so many workers may run it; 0: any
+ * @fd     for JOB_CHECKOUT: the descriptor, dup()ed by the pool; else -1
  * Returns 0, or -EAGAIN (as many jobs as may be are under way already: pool_room()).
  */
-int pool_post(struct pool *pool, const struct job *job, void *cookie, int fd);
+int pool_post(struct pool *pool, const struct job *job, unsigned reach, void *cookie, int fd);
 
-/** pool_room() - jobs that can be posted before workers have more than two each waiting or running. */
+/** Jobs that each worker may have, waiting or running: so that it has one to go on with. */
+#define POOL_JOBS_EACH 2u
+
+/** pool_room() - jobs that can be posted before workers have more than that. */
 unsigned pool_room(const struct pool *pool);
 
 /** pool_in_flight() - jobs posted and not yet done. */
@@ -102,8 +106,10 @@ void pool_tick(struct pool *pool);
  * come and go; -1: not before something happens. So a pool without work costs nothing. */
 int pool_timeout(const struct pool *pool);
 
-/** pool_sleep_begin() - before epoll_wait(): false if there are ended jobs to reap. pool_sleep_end() after it. */
-bool pool_sleep_begin(struct pool *pool);
+/** pool_sleep_begin() - before epoll_wait(): false if there are ended jobs to reap. pool_sleep_end() after it. @more: all
+ * jobs under way are of somebody who has more of them as soon as there is room, and for whom half of them may end before
+ * epoll says so. */
+bool pool_sleep_begin(struct pool *pool, bool more);
 void pool_sleep_end(struct pool *pool);
 
 /**

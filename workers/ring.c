@@ -29,6 +29,10 @@
  * ten posts in a row wake ten workers and not the same one ten times; the lowest number is woken first, so that few
  * jobs keep few workers, with warm caches. A worker that dies between being woken and taking the job leaves it READY:
  * ring_lost() passes the wake-up on. One that is stopped there is what ring_nudge() is for.
+ *
+ * The other way round, the coordinator says how many jobs may end before it wants to know: where workers have something
+ * to go on with, being woken for each would cost more than it gains. Each end counts that number down, and who brings it
+ * to 0 wakes the coordinator; so does a worker that has ended a job and finds no other, since nobody may come after it.
  */
 #include "ring.h"
 
@@ -71,12 +75,20 @@ void ring_close(struct ring *ring)
 	*ring = (struct ring) {.shm = {.fd = -1}, .wake_fd = -1};
 }
 
-/** spinners_suffice() - whether as many workers are looking for a job as there are jobs waiting. */
-static bool spinners_suffice(const struct ring *ring)
+/** within() - the bits of word @i that stand for workers within @reach. */
+static uint64_t within(uint32_t reach, unsigned i)
+{
+	if (reach == 0 || reach >= (i + 1) * 64)
+		return ~(uint64_t)0;
+	return reach <= i * 64 ? 0 : bit_of(reach) - 1;
+}
+
+/** spinners_suffice() - whether as many workers within @reach are looking for a job as there are jobs waiting. */
+static bool spinners_suffice(const struct ring *ring, uint32_t reach)
 {
 	unsigned spinners = 0;
 	for (unsigned i = 0; i < RING_WORDS; i++)
-		spinners += (unsigned)__builtin_popcountll(atomic_load(&ring->memory->spinning[i]));
+		spinners += (unsigned)__builtin_popcountll(atomic_load(&ring->memory->spinning[i]) & within(reach, i));
 	if (spinners == 0)
 		return false;
 	for (uint32_t s = next_used(ring->mirror, 0, true); s < RING_SLOTS; s = next_used(ring->mirror, s + 1, true)) {
@@ -88,12 +100,12 @@ static bool spinners_suffice(const struct ring *ring)
 	return true;
 }
 
-static void wake_one(struct ring *ring)
+static void wake_one(struct ring *ring, uint32_t reach)
 {
-	if (spinners_suffice(ring))
+	if (spinners_suffice(ring, reach))
 		return;
 	for (unsigned i = 0; i < RING_WORDS; i++) {
-		uint64_t bits = atomic_load(&ring->memory->asleep[i]);
+		uint64_t bits = atomic_load(&ring->memory->asleep[i]) & within(reach, i);
 		for (; bits; bits &= bits - 1) {
 			uint64_t bit = bits & -bits;
 			if (atomic_fetch_and(&ring->memory->asleep[i], ~bit) & bit) {
@@ -123,13 +135,13 @@ struct ticket ring_publish(struct ring *ring, uint32_t slot)
 	mine->number = ring->mirror->numbers++;
 	ring_fill_body(ring, slot);
 	atomic_store_explicit(&ring->memory->cancelled[slot], mine->cancelled, memory_order_relaxed);
-	atomic_store(&ring->memory->words[slot], slot_word(mine->generation, 0, SLOT_READY));
+	atomic_store(&ring->memory->words[slot], slot_word(mine->generation, mine->reach, SLOT_READY));
 	atomic_fetch_add(&ring->memory->posts, 1);
-	wake_one(ring);
+	wake_one(ring, mine->reach);
 	return (struct ticket) {slot, mine->generation};
 }
 
-int ring_post(struct ring *ring, const struct job *job, struct ticket *ticket)
+int ring_post(struct ring *ring, const struct job *job, uint32_t reach, struct ticket *ticket)
 {
 	struct ring_mirror *mirror = ring->mirror;
 	uint32_t slot = next_used(mirror, mirror->post_at, false);
@@ -142,6 +154,7 @@ int ring_post(struct ring *ring, const struct job *job, struct ticket *ticket)
 	set_used(mirror, slot, true);
 	mirror->slots[slot].losses = 0;
 	mirror->slots[slot].cancelled = false;
+	mirror->slots[slot].reach = reach < RING_WORKERS ? reach : 0;
 	memcpy(&mirror->slots[slot].job, job, sizeof(*job));
 	*ticket = ring_publish(ring, slot);
 	return 0;
@@ -243,19 +256,36 @@ static void forget_worker(struct ring *ring, uint32_t worker)
 int ring_lost(struct ring *ring, uint32_t worker, struct ticket *was, struct ticket *now)
 {
 	struct ring_mirror *mirror = ring->mirror;
-	bool waiting = false;
+	uint32_t waiting = RING_SLOTS;
 
 	forget_worker(ring, worker);
 	for (uint32_t s = next_used(mirror, 0, true); s < RING_SLOTS; s = next_used(mirror, s + 1, true)) {
 		uint64_t word = load_word(ring, s);
 		if (word_state(word) == SLOT_RUNNING && word_owner(word) == worker)
 			return ring_repeat(ring, s, was, now);
-		waiting |= word_state(word) == SLOT_READY;
+		if (word_state(word) == SLOT_READY && may_take(word_owner(word), worker))
+			waiting = s;
 	}
 	/* It may have been woken for a job that it did not live to take. */
-	if (waiting)
-		wake_one(ring);
+	if (waiting < RING_SLOTS)
+		wake_one(ring, mirror->slots[waiting].reach);
 	return 0;
+}
+
+void ring_open_up(struct ring *ring)
+{
+	struct ring_mirror *mirror = ring->mirror;
+
+	for (uint32_t s = next_used(mirror, 0, true); s < RING_SLOTS; s = next_used(mirror, s + 1, true)) {
+		struct mirror_slot *mine = &mirror->slots[s];
+		uint64_t word = slot_word(mine->generation, mine->reach, SLOT_READY);
+		if (!mine->reach || !atomic_compare_exchange_strong(
+		                        &ring->memory->words[s], &word, slot_word(mine->generation, 0, SLOT_READY)))
+			continue;
+		mine->reach = 0;
+		atomic_fetch_add(&ring->memory->posts, 1);
+		wake_one(ring, 0);
+	}
 }
 
 const struct job *ring_job(const struct ring *ring, uint32_t slot)
@@ -268,7 +298,7 @@ bool ring_withdraw(struct ring *ring, struct ticket ticket)
 	if (ticket.slot >= RING_SLOTS || !is_used(ring->mirror, ticket.slot) ||
 	    ring->mirror->slots[ticket.slot].generation != ticket.generation)
 		return false;
-	uint64_t word = slot_word(ticket.generation, 0, SLOT_READY);
+	uint64_t word = slot_word(ticket.generation, ring->mirror->slots[ticket.slot].reach, SLOT_READY);
 	if (!atomic_compare_exchange_strong(
 	        &ring->memory->words[ticket.slot], &word, slot_word(ticket.generation, 0, SLOT_FREE)))
 		return false;
@@ -292,9 +322,9 @@ void ring_nudge(struct ring *ring, uint32_t worker)
 	wake_worker(ring, worker);
 }
 
-bool ring_sleep_begin(struct ring *ring)
+bool ring_sleep_begin(struct ring *ring, unsigned ends)
 {
-	atomic_store(&ring->memory->coordinator_sleeps, 1);
+	atomic_store(&ring->memory->coordinator_sleeps, ends);
 	for (uint32_t s = next_used(ring->mirror, 0, true); s < RING_SLOTS; s = next_used(ring->mirror, s + 1, true)) {
 		if (!ring->mirror->slots[s].spoilt && word_state(load_word(ring, s)) == SLOT_DONE) {
 			atomic_store(&ring->memory->coordinator_sleeps, 0);

@@ -33,13 +33,14 @@ struct worker_line {
 	_Atomic uint64_t started_ns; /**< CLOCK_MONOTONIC */
 	_Atomic uint64_t beat_ns; /**< last sign of life: when it took or ended a job, woke up, or said so in a job */
 	_Atomic uint32_t wake; /**< the futex that it sleeps on; 0: asleep, or about to be */
+	_Atomic bool untold; /**< it has ended a job of which the coordinator, which sleeps, was not told */
 };
 
 struct ring {
 	struct shm shm;
 	struct ring_memory *memory; /**< = shm.base */
 	struct ring_mirror *mirror; /**< the coordinator's own record of each slot, out of the workers' reach */
-	int wake_fd; /**< eventfd, non-blocking: a worker has ended a job while the coordinator slept */
+	int wake_fd; /**< eventfd, non-blocking: workers have ended jobs while the coordinator slept */
 };
 
 /** ring_create() - an empty ring. Returns 0, -ENOMEM, -EMFILE and others. Close it with ring_close() in any case. */
@@ -49,9 +50,12 @@ void ring_close(struct ring *ring);
 /* The coordinator's side. Everything read from a slot was possibly written by a worker gone wrong: it is copied out,
  * then checked. */
 
-/** ring_post() - FREE to READY, and wake a worker if none is about to look anyway. Returns 0 or -EAGAIN (all slots are
- * in use). */
-int ring_post(struct ring *ring, const struct job *job, struct ticket *ticket);
+/** ring_post() - FREE to READY, and wake a worker if none is about to look anyway. @reach: only the workers below this
+ * number may take it; 0: any. Returns 0 or -EAGAIN (all slots are in use). */
+int ring_post(struct ring *ring, const struct job *job, uint32_t reach, struct ticket *ticket);
+
+/** ring_open_up() - any worker may take what waits, whatever it was posted with: those meant for it can not be had. */
+void ring_open_up(struct ring *ring);
 
 /**
  * ring_reap() - the next DONE job, copied to @job, its slot FREE. Returns false if there is none. One whose body is not
@@ -107,9 +111,10 @@ bool ring_withdraw(struct ring *ring, struct ticket ticket);
  * same, as soon as it looks. */
 void ring_cancel(struct ring *ring, struct ticket ticket);
 
-/** ring_sleep_begin() - the coordinator is about to sleep in poll(): from now on a job's end writes to wake_fd.
+/** ring_sleep_begin() - the coordinator is about to sleep in poll(): the @ends-th job to end from now on (1: the next)
+ * writes to wake_fd, or a worker that has ended one and finds no other.
  * Returns false if something is DONE already (do not sleep). ring_sleep_end() takes it back. */
-bool ring_sleep_begin(struct ring *ring);
+bool ring_sleep_begin(struct ring *ring, unsigned ends);
 void ring_sleep_end(struct ring *ring);
 
 /* A worker's side. */

@@ -28,7 +28,7 @@ struct ring_memory {
 	_Alignas(64) _Atomic uint64_t words[RING_SLOTS]; /**< slot_word(); see ring.c */
 	_Alignas(64) _Atomic uint32_t posts; /**< counts what was made READY: a worker that spins watches it */
 	_Alignas(64) _Atomic uint32_t next; /**< hint: the slot to look at first */
-	_Alignas(64) _Atomic uint32_t coordinator_sleeps;
+	_Alignas(64) _Atomic uint32_t coordinator_sleeps; /**< until so many jobs have ended; 0: it is awake */
 	_Alignas(64) _Atomic uint64_t spin_ns;
 	_Atomic uint32_t idle_ms;
 	_Alignas(64) _Atomic uint32_t urgent;
@@ -41,7 +41,8 @@ struct ring_memory {
 	struct ring_body bodies[RING_SLOTS];
 };
 
-/** A slot's word: generation, owner and state change together, in one instruction. */
+/** A slot's word: generation, owner and state change together, in one instruction. Of a READY one the owner is its reach:
+ * how many of the first workers may take it, 0 meaning all. */
 static inline uint64_t slot_word(uint32_t generation, uint32_t owner, enum slot_state state)
 {
 	return (uint64_t)generation << 32 | (uint64_t)(owner & 0xffff) << 8 | (uint64_t)state;
@@ -60,6 +61,12 @@ static inline uint32_t word_owner(uint64_t word)
 static inline enum slot_state word_state(uint64_t word)
 {
 	return (enum slot_state)(word & 0xff);
+}
+
+/** may_take() - whether a READY job of @reach is for @worker, too. */
+static inline bool may_take(uint32_t reach, uint32_t worker)
+{
+	return reach == 0 || worker < reach;
 }
 
 /** ring_seal() - by which both sides see whether a body is what the other one has put there, for this ticket. It is for

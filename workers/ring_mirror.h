@@ -13,6 +13,7 @@ struct mirror_slot {
 	uint32_t owner; /**< who had done it when it was reaped; UINT32_MAX: it was not */
 	bool cancelled; /**< ring_cancel() */
 	bool spoilt; /**< its answer is none: somebody has written over it. ring_mend() */
+	uint32_t reach; /**< as posted */
 	uint64_t number; /**< counts what was made READY, to tell the oldest */
 	struct job job; /**< as posted */
 };
@@ -60,7 +61,7 @@ static inline uint64_t load_word(const struct ring *ring, uint32_t slot)
 	enum slot_state state = word_state(word);
 
 	/* Made again from its parts, it shows stray bits and an owner where none can be. */
-	if (state == SLOT_READY && word == slot_word(generation, 0, state))
+	if (state == SLOT_READY && word == slot_word(generation, ring->mirror->slots[slot].reach, state))
 		return word;
 	if ((state == SLOT_RUNNING || state == SLOT_DONE) && owner < RING_WORKERS &&
 	    word == slot_word(generation, owner, state))

@@ -68,7 +68,7 @@ static bool take_ready(struct ring *ring, uint32_t worker, struct job *job, stru
 	for (uint32_t i = 0; i < RING_SLOTS; i++) {
 		uint32_t slot = (start + i) % RING_SLOTS;
 		uint64_t word = atomic_load(&memory->words[slot]);
-		if (word_state(word) != SLOT_READY)
+		if (word_state(word) != SLOT_READY || !may_take(word_owner(word), worker))
 			continue;
 		uint32_t generation = word_generation(word);
 		if (!atomic_compare_exchange_strong(
@@ -129,6 +129,39 @@ static bool doze(struct ring *ring, uint32_t worker, uint32_t seen, uint64_t dea
 	return goes_on;
 }
 
+static void wake_coordinator(struct ring *ring)
+{
+	uint64_t one = 1;
+	/* It can fail only if 2^64 - 2 such marks wait to be read. */
+	if (write(ring->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/** tell_end() - one more has ended: who is the last that the coordinator wants to sleep through wakes it. */
+static void tell_end(struct ring *ring, uint32_t worker)
+{
+	_Atomic uint32_t *sleeps = &ring->memory->coordinator_sleeps;
+	uint32_t left = atomic_load(sleeps);
+
+	while (left && !atomic_compare_exchange_weak(sleeps, &left, left - 1))
+		;
+	atomic_store_explicit(&ring->memory->lines[worker].untold, left > 1, memory_order_relaxed);
+	if (left == 1)
+		wake_coordinator(ring);
+}
+
+/** tell_rest() - before this worker idles: nobody may come after it to count down. */
+static void tell_rest(struct ring *ring, uint32_t worker)
+{
+	_Atomic bool *untold = &ring->memory->lines[worker].untold;
+
+	if (!atomic_load_explicit(untold, memory_order_relaxed))
+		return;
+	atomic_store_explicit(untold, false, memory_order_relaxed);
+	if (atomic_exchange(&ring->memory->coordinator_sleeps, 0))
+		wake_coordinator(ring);
+}
+
 bool ring_take(
     struct ring *ring, uint32_t worker, uint64_t spin_ns, int timeout_ms, struct job *job, struct ticket *ticket)
 {
@@ -141,6 +174,7 @@ bool ring_take(
 		uint32_t seen = atomic_load(&ring->memory->posts);
 		if (take_ready(ring, worker, job, ticket))
 			return true;
+		tell_rest(ring, worker);
 		if (spin_ns && spin(ring, worker, seen, spin_ns))
 			continue;
 		if (!doze(ring, worker, seen, deadline))
@@ -165,11 +199,6 @@ bool ring_done(struct ring *ring, uint32_t worker, struct ticket ticket, const s
 	if (!atomic_compare_exchange_strong(
 	        &memory->words[ticket.slot], &word, slot_word(ticket.generation, worker, SLOT_DONE)))
 		return false;
-	if (atomic_load(&memory->coordinator_sleeps) && atomic_exchange(&memory->coordinator_sleeps, 0)) {
-		uint64_t one = 1;
-		/* It can fail only if 2^64 - 2 such marks wait to be read. */
-		if (write(ring->wake_fd, &one, sizeof(one)) < 0)
-			return true;
-	}
+	tell_end(ring, worker);
 	return true;
 }

@@ -290,7 +290,9 @@ void supervise(struct pool *pool)
 		if (place_start(pool, i) < 0) {
 			snprintf(pool->start_problem, sizeof(pool->start_problem), "%s", err_text());
 			pool_notice(pool, "worker %u could not be started: %s", i, pool->start_problem);
-			/* What is missing is missing for all: pool_tick() tries again. */
+			/* What is missing is missing for all: pool_tick() tries again. Meanwhile those that are there
+			 * do what was meant for this one. */
+			ring_open_up(&pool->ring);
 			break;
 		}
 	}

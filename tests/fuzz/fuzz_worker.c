@@ -58,7 +58,7 @@ static void open_all(void)
 	for (uint32_t i = 0; i < JOBS; i++) {
 		struct job job = {.kind = i % 2 ? JOB_VERIFY : JOB_CHECKOUT, .module = i, .target = i + 7}, taken;
 		struct ticket ticket, mine;
-		if (ring_post(&pool.ring, &job, &ticket))
+		if (ring_post(&pool.ring, &job, 0, &ticket))
 			abort();
 		pool.posted[ticket.slot] = (struct posted) {
 		    .used = true, .fd = -1, .generation = ticket.generation, .cookie = (void *)(uintptr_t)i};
@@ -112,7 +112,7 @@ static void look(void)
 	while (ring_reap(&pool.ring, &job, &ticket))
 		end(&job);
 	ring_running(&pool.ring, busy, &oldest);
-	if (ring_sleep_begin(&pool.ring))
+	if (ring_sleep_begin(&pool.ring, 1))
 		ring_sleep_end(&pool.ring);
 	/* All workers are dead now. */
 	for (uint32_t worker = 0; worker < RING_WORKERS; worker++)

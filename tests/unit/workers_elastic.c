@@ -103,7 +103,7 @@ Test(elastic, a_pool_whose_workers_died_too_often_comes_back_without_a_tick)
 	pool->allowance = 0;
 	pool->refill = 0;
 	pool->refilled_ns = clock_now();
-	cr_assert_eq(pool_post(pool, &job, NULL, -1), -EAGAIN);
+	cr_assert_eq(pool_post(pool, &job, 0, NULL, -1), -EAGAIN);
 	pool->refilled_ns -= 1000000000u;
 	post(1, ANSWER);
 	wait_for_ends(1);

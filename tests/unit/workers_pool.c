@@ -36,7 +36,7 @@ Test(pool, no_more_than_two_jobs_a_worker_are_under_way)
 	for (uint32_t i = 0; i < 4; i++)
 		post(i, WAIT);
 	cr_assert_eq(pool_room(pool), 0);
-	cr_assert_eq(pool_post(pool, &job, NULL, -1), -EAGAIN);
+	cr_assert_eq(pool_post(pool, &job, 0, NULL, -1), -EAGAIN);
 	atomic_store(&stage->go, true);
 	wait_for_ends(4);
 	cr_assert_eq(pool_room(pool), 4);
@@ -99,6 +99,25 @@ Test(pool, all_workers_can_be_killed_at_once_in_the_middle_of_their_jobs)
 	for (uint32_t i = 0; i < 16; i++)
 		cr_assert(ends[i] == 1 && results[i] == 0);
 	wait_until_serving(8);
+}
+
+/* The pool serves others as well: what one of them may have of it is not for this one. */
+Test(pool, a_job_within_reach_of_two_workers_starts_no_third_and_is_run_by_none)
+{
+	struct job job = {.kind = JOB_RESTORE, .target = WAIT};
+	open_elastic(4);
+	for (uint32_t i = 0; i < 4; i++) {
+		job.module = i;
+		cr_assert_eq(pool_post(pool, &job, 2, (void *)(uintptr_t)i, -1), 0);
+	}
+	wait_until_waiting(2);
+	cr_assert_eq(pool_running(pool), 2);
+	post(4, ANSWER);
+	wait_for_ends(1);
+	cr_assert_eq(ends[4], 1, "a third worker is there for whom it may serve");
+	cr_assert_eq(atomic_load(&stage->waiting), 2);
+	atomic_store(&stage->go, true);
+	wait_for_ends(5);
 }
 
 /* `varve workers N` while a restore runs: a job that would be killed for it would look like a crash. */

@@ -309,7 +309,7 @@ static void close_all(void)
 static void turn(void)
 {
 	struct epoll_event event;
-	if (pool_sleep_begin(pool)) {
+	if (pool_sleep_begin(pool, false)) {
 		if (epoll_wait(epoll_fd, &event, 1, 10) > 0)
 			cr_assert_eq(event.data.ptr, pool);
 		pool_sleep_end(pool);
@@ -322,7 +322,7 @@ static void post_fd(uint32_t module, enum job_kind kind, enum deed deed, int fd)
 	struct job job = {.kind = kind, .module = module, .target = deed};
 	while (pool_room(pool) == 0)
 		turn();
-	cr_assert_eq(pool_post(pool, &job, (void *)(uintptr_t)module, fd), 0);
+	cr_assert_eq(pool_post(pool, &job, 0, (void *)(uintptr_t)module, fd), 0);
 }
 
 static inline void post(uint32_t module, enum deed deed)

@@ -45,7 +45,7 @@ static uint32_t reap_by_poll(void)
 	struct ticket ticket;
 	struct job job;
 	while (!ring_reap(&ring, &job, &ticket)) {
-		if (!ring_sleep_begin(&ring))
+		if (!ring_sleep_begin(&ring, 1))
 			continue;
 		poll(&fd, 1, -1);
 		ring_sleep_end(&ring);
@@ -87,12 +87,12 @@ Test(ring, all_slots_can_be_in_use_and_one_more_is_refused)
 	for (uint32_t round = 0; round < 3; round++) {
 		for (uint32_t i = 0; i < RING_SLOTS; i++)
 			post(i);
-		cr_assert_eq(ring_post(&ring, &job, &ticket), -EAGAIN);
+		cr_assert_eq(ring_post(&ring, &job, 0, &ticket), -EAGAIN);
 		for (uint32_t i = 0; i < RING_SLOTS; i++) {
 			struct ticket taken = must_take(i, &job);
 			cr_assert(ring_done(&ring, i, taken, &job));
 		}
-		cr_assert_eq(ring_post(&ring, &job, &ticket), -EAGAIN, "a slot is free when it is reaped");
+		cr_assert_eq(ring_post(&ring, &job, 0, &ticket), -EAGAIN, "a slot is free when it is reaped");
 		for (uint32_t i = 0; i < RING_SLOTS; i++)
 			must_reap();
 		cr_assert(nothing_to_reap());
@@ -204,16 +204,118 @@ Test(ring, an_end_makes_wake_fd_readable_only_while_the_coordinator_sleeps)
 	struct ticket taken = must_take(0, &job);
 	ring_done(&ring, 0, taken, &job);
 	cr_assert_eq(poll(&fd, 1, 0), 0);
-	cr_assert_not(ring_sleep_begin(&ring), "there is something to reap already");
+	cr_assert_not(ring_sleep_begin(&ring, 1), "there is something to reap already");
 	must_reap();
 
 	post(2);
 	taken = must_take(0, &job);
-	cr_assert(ring_sleep_begin(&ring));
+	cr_assert(ring_sleep_begin(&ring, 1));
 	ring_done(&ring, 0, taken, &job);
 	cr_assert_eq(poll(&fd, 1, 0), 1);
 	ring_sleep_end(&ring);
 	cr_assert_eq(poll(&fd, 1, 0), 0, "the mark is taken back");
+}
+
+/* Where workers have something to go on with, one wake-up for several ends is enough. */
+Test(ring, as_many_ends_as_asked_for_wake_a_sleeping_coordinator_once)
+{
+	struct pollfd fd = {.fd = ring.wake_fd, .events = POLLIN};
+	struct ticket taken[4];
+	struct job job;
+	uint64_t marks = 0;
+
+	for (uint32_t i = 0; i < 4; i++)
+		post(i);
+	for (uint32_t i = 0; i < 4; i++)
+		taken[i] = must_take(i, &job);
+	cr_assert(ring_sleep_begin(&ring, 3));
+	for (uint32_t i = 0; i < 4; i++) {
+		job = *ring_job(&ring, taken[i].slot);
+		ring_done(&ring, i, taken[i], &job);
+		cr_assert_eq(poll(&fd, 1, 0), i >= 2, "after %u ends", i + 1);
+	}
+	cr_assert_eq(read(ring.wake_fd, &marks, sizeof(marks)), sizeof(marks));
+	cr_assert_eq(marks, 1);
+}
+
+/* It may be the last one that works: then nobody would count on, and the coordinator sleep for ever. */
+Test(ring, a_worker_that_ended_a_job_and_finds_no_other_wakes_the_coordinator)
+{
+	struct pollfd fd = {.fd = ring.wake_fd, .events = POLLIN};
+	struct ticket taken;
+	struct job job;
+
+	post(1);
+	post(2);
+	taken = must_take(0, &job);
+	cr_assert(ring_sleep_begin(&ring, 3));
+	ring_done(&ring, 0, taken, &job);
+	taken = must_take(0, &job);
+	cr_assert_eq(poll(&fd, 1, 0), 0, "it has another one");
+	ring_done(&ring, 0, taken, &job);
+	cr_assert_not(take(0, &job, &taken));
+	cr_assert_eq(poll(&fd, 1, 0), 1);
+	ring_sleep_end(&ring);
+	cr_assert_eq(must_reap() + must_reap(), 3);
+	cr_assert(ring_sleep_begin(&ring, 3));
+	cr_assert_not(take(0, &job, &taken));
+	cr_assert_eq(poll(&fd, 1, 0), 0, "one that has ended nothing since has nothing to say");
+}
+
+static void post_within(uint32_t reach, uint32_t number)
+{
+	struct job job = {.kind = JOB_RESTORE, .module = number};
+	struct ticket ticket;
+	cr_assert_eq(ring_post(&ring, &job, reach, &ticket), 0);
+}
+
+/* Somebody who asked for two workers gets two, however many sleep. */
+Test(ring, a_job_is_taken_and_waited_for_only_by_workers_within_its_reach)
+{
+	struct ticket ticket;
+	struct job job;
+
+	atomic_fetch_or(&ring.memory->asleep[0], bit_of(2) | bit_of(3));
+	post_within(2, 7);
+	cr_assert_eq(atomic_load(&ring.memory->asleep[0]), bit_of(2) | bit_of(3), "it is not for those who sleep");
+	cr_assert_not(take(2, &job, &ticket));
+	cr_assert_not(take(700, &job, &ticket));
+	must_take(1, &job);
+	cr_assert_eq(job.module, 7);
+	/* One who spins, but is not meant, does not keep one from being woken who is. */
+	atomic_fetch_or(&ring.memory->asleep[0], bit_of(0));
+	atomic_fetch_or(&ring.memory->spinning[0], bit_of(5));
+	post_within(2, 8);
+	cr_assert_eq(atomic_load(&ring.memory->asleep[0]), bit_of(2) | bit_of(3));
+	cr_assert_not(ring_scribbled(&ring));
+}
+
+Test(ring, a_job_within_reach_of_a_dead_worker_keeps_its_reach_and_can_be_withdrawn)
+{
+	struct ticket was, now, ticket;
+	struct job job;
+
+	post_within(1, 7);
+	must_take(0, &job);
+	cr_assert_eq(ring_lost(&ring, 0, &was, &now), 1);
+	cr_assert_not(take(1, &job, &ticket));
+	cr_assert(ring_withdraw(&ring, now));
+	cr_assert_not(take(0, &job, &ticket));
+	cr_assert_not(ring_scribbled(&ring));
+}
+
+/* Workers 0 and 1 can not be started again, others are there: the job must not wait for ever. */
+Test(ring, what_waits_can_be_opened_up_to_all_workers)
+{
+	struct job job;
+
+	post_within(2, 7);
+	atomic_fetch_or(&ring.memory->asleep[0], bit_of(9));
+	ring_open_up(&ring);
+	cr_assert_eq(atomic_load(&ring.memory->asleep[0]), 0, "one of the others is woken");
+	must_take(9, &job);
+	cr_assert_eq(job.module, 7);
+	cr_assert_not(ring_scribbled(&ring));
 }
 
 Test(ring, a_worker_that_sleeps_is_woken_by_a_job_and_by_its_retirement)

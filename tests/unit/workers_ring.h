@@ -25,7 +25,7 @@ static inline struct ticket post(uint32_t number)
 {
 	struct job job = {.kind = JOB_RESTORE, .module = number, .target = number + 1};
 	struct ticket ticket;
-	cr_assert(ring_post(&ring, &job, &ticket) == 0);
+	cr_assert(ring_post(&ring, &job, 0, &ticket) == 0);
 	return ticket;
 }
 

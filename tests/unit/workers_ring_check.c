@@ -121,7 +121,7 @@ static void expect_repeated(uint32_t number, const char *what)
 
 	cr_assert(nothing_to_reap(), "%s was believed", what);
 	cr_assert(ring_spoilt(&ring) && ring_scribbled(&ring), "%s was not noticed", what);
-	cr_assert(ring_sleep_begin(&ring), "nobody waits for %s", what);
+	cr_assert(ring_sleep_begin(&ring, 1), "nobody waits for %s", what);
 	ring_sleep_end(&ring);
 	cr_assert_eq(ring_lost(&ring, 1, &was, &now), 0);
 	cr_assert_eq(ring_mend(&ring, &was, &now), 1);
@@ -248,11 +248,11 @@ Test(scribble, noise_in_all_of_the_memory_does_no_harm_to_the_coordinator)
 		for (size_t i = 0; i < ring.shm.size / sizeof(*noise); i++)
 			noise[i] = (uint32_t)rand();
 		atomic_store(&ring.memory->coordinator_sleeps, 1);
-		ring_sleep_begin(&ring);
+		ring_sleep_begin(&ring, 1);
 		ring_sleep_end(&ring);
 		ring_running(&ring, busy, &oldest);
 		ring_spin(&ring);
-		ring_post(&ring, &job, &now);
+		ring_post(&ring, &job, 0, &now);
 		cr_assert(ring_scribbled(&ring));
 		while (ring_reap(&ring, &job, &now))
 			ends++;

@@ -125,7 +125,7 @@ static void sleep_for_an_end(void)
 	struct pollfd fd = {.fd = ring.wake_fd, .events = POLLIN};
 	uint64_t end_ns = clock_now() + STANDSTILL_MS * 1000000ull;
 
-	if (!ring_sleep_begin(&ring))
+	if (!ring_sleep_begin(&ring, 3))
 		return;
 	while (poll(&fd, 1, 1) == 0) {
 		for (uint32_t i = 0; i < workers; i++)
@@ -174,7 +174,7 @@ static void race(uint32_t count, uint32_t jobs)
 		while (!drain && next < jobs && burst-- > 0) {
 			struct job job = {.kind = JOB_RESTORE, .module = next};
 			struct ticket ticket;
-			if (ring_post(&ring, &job, &ticket) < 0)
+			if (ring_post(&ring, &job, 0, &ticket) < 0)
 				break;
 			under_way++;
 			next++;
@@ -238,11 +238,11 @@ static void round_trips(unsigned count, unsigned batch, uint64_t spin_ns, uint64
 		uint64_t start = clock_now();
 		for (unsigned posted = 0, reaped = 0; reaped < batch;) {
 			/* As the pool does: no more than two a worker at a time. */
-			while (posted < batch && posted - reaped < 2 * count && ring_post(&ring, &job, &ticket) == 0)
+			while (posted < batch && posted - reaped < 2 * count && ring_post(&ring, &job, 0, &ticket) == 0)
 				posted++;
 			if (ring_reap(&ring, &job, &ticket)) {
 				reaped++;
-			} else if (ring_sleep_begin(&ring)) {
+			} else if (ring_sleep_begin(&ring, 1)) {
 				poll(&fd, 1, -1);
 				ring_sleep_end(&ring);
 			}

@@ -77,7 +77,7 @@ static int result_of(int (*what)(struct job_context *context))
 	unsigned before = ended_count;
 	pool->allowance = 4; /* it may die of it, and the next one, too */
 	atomic_store(&stage->attempt, (uintptr_t)what);
-	cr_assert_eq(pool_post(pool, &job, (void *)(uintptr_t)module, -1), 0);
+	cr_assert_eq(pool_post(pool, &job, 0, (void *)(uintptr_t)module, -1), 0);
 	wait_for_ends(before + 1);
 	return results[module];
 }
@@ -460,7 +460,7 @@ Test(sandbox, no_socket_but_its_own_can_be_used_for_messages)
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	struct job job = {.kind = JOB_CHECKOUT, .module = 900, .target = ATTEMPT};
 	atomic_store(&stage->attempt, (uintptr_t)use_other_socket);
-	cr_assert_eq(pool_post(pool, &job, (void *)(uintptr_t)900, pair[0]), 0);
+	cr_assert_eq(pool_post(pool, &job, 0, (void *)(uintptr_t)900, pair[0]), 0);
 	wait_for_ends(1);
 	cr_assert_eq(results[900], -ENOSYS);
 	close(pair[0]);
