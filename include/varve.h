@@ -249,7 +249,7 @@ struct varve_report {
 struct varve_restore_options {
 	size_t struct_size; /**< sizeof(struct varve_restore_options) */
 	unsigned
-	    workers; /**< at most so many modules at a time, the pool growing to it if it is smaller; 0: the whole pool */
+	    workers; /**< at most so many worker processes, the pool growing to it if it is smaller; 0: the whole pool */
 	bool dry_run; /**< only find out what would be read and written */
 	/** Called about 20 times a second from the blocked thread; a value other than 0 cancels. May be NULL. */
 	int (*progress)(void *arg, const struct varve_report *so_far);
