@@ -7,6 +7,8 @@
  * and reads all of them by each method RUNS (21) times, the methods taking turns: cold (each file's pages dropped from
  * the page cache by posix_fadvise; names and inodes stay) and warm. Medians in microseconds, and what they are of the
  * first line, which is what a program would do that knows nothing of all this: open, fstat, pread and close each file.
+ * Files are synced one after another as they are made, so they lie on the disk in that order, and are asked for in it;
+ * "mixed": in another one.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,21 +23,25 @@
 #include "file.h"
 #include "reader.h"
 
-#define CASES 7
+#define CASES 10
 #define RUNS_MAX 1001
 
 static const struct {
 	const char *name;
 	enum read_method method;
 	unsigned depth; /* 0: one by one, without a reader */
+	bool mixed; /* asked for in another order than that of their places */
 } cases[CASES] = {
-    {"one by one", READ_PREAD, 0},
-    {"pread", READ_PREAD, 64},
-    {"io_uring, 8", READ_URING, 8},
-    {"io_uring, 16", READ_URING, 16},
-    {"io_uring, 32", READ_URING, 32},
-    {"io_uring, 64", READ_URING, 64},
-    {"io_uring, 128", READ_URING, 128},
+    {"one by one", READ_PREAD, 0, false},
+    {"one by one, mixed", READ_PREAD, 0, true},
+    {"pread", READ_PREAD, 64, false},
+    {"pread, mixed", READ_PREAD, 64, true},
+    {"io_uring, 8", READ_URING, 8, false},
+    {"io_uring, 16", READ_URING, 16, false},
+    {"io_uring, 32", READ_URING, 32, false},
+    {"io_uring, 64", READ_URING, 64, false},
+    {"io_uring, 64, mixed", READ_URING, 64, true},
+    {"io_uring, 128", READ_URING, 128, false},
 };
 
 struct bench {
@@ -45,6 +51,7 @@ struct bench {
 	size_t runs;
 	char (*names)[32];
 	struct read_request *requests;
+	struct read_request *mixed; /* the same */
 	struct reader *readers[CASES];
 	double times[2][CASES][RUNS_MAX];
 };
@@ -74,6 +81,14 @@ static void make_files(struct bench *b)
 		memset(b->requests[i].to, 0, b->size + 1);
 	}
 	free(bytes);
+	b->mixed = malloc(b->files * sizeof(*b->mixed));
+	memcpy(b->mixed, b->requests, b->files * sizeof(*b->mixed));
+	for (size_t i = b->files - 1; i > 0; i--) {
+		size_t other = (size_t)random() % (i + 1);
+		struct read_request request = b->mixed[i];
+		b->mixed[i] = b->mixed[other];
+		b->mixed[other] = request;
+	}
 }
 
 static void drop_pages(const struct bench *b)
@@ -85,13 +100,13 @@ static void drop_pages(const struct bench *b)
 	}
 }
 
-static int one_by_one(const struct bench *b)
+static int one_by_one(const struct bench *b, const struct read_request *requests)
 {
 	struct stat st;
 	int bad = 0;
 
 	for (size_t i = 0; i < b->files; i++) {
-		const struct read_request *q = &b->requests[i];
+		const struct read_request *q = &requests[i];
 		int fd = openat(b->dir.fd, q->name, O_RDONLY | O_CLOEXEC);
 		bad |= fstat(fd, &st) || (size_t)st.st_size != q->size;
 		bad |= pread(fd, q->to, q->size, 0) != (ssize_t)q->size;
@@ -102,8 +117,9 @@ static int one_by_one(const struct bench *b)
 
 static double measure(struct bench *b, size_t which)
 {
+	struct read_request *requests = cases[which].mixed ? b->mixed : b->requests;
 	unsigned long long start = clock_now();
-	int rc = cases[which].depth ? reader_run(b->readers[which], b->requests, b->files) : one_by_one(b);
+	int rc = cases[which].depth ? reader_run(b->readers[which], requests, b->files) : one_by_one(b, requests);
 	double time = (double)(clock_now() - start) / 1e3;
 
 	for (size_t i = 0; i < b->files; i++) {
@@ -130,11 +146,11 @@ static void report(struct bench *b)
 	uname(&system);
 	printf("%zu files of %zu bytes, %zu runs, Linux %s, %u CPUs\n", b->files, b->size, b->runs, system.release,
 	    cpu_available());
-	printf("%-14s %10s %6s %10s %10s %6s %10s\n", "", "cold", "x", "p95", "warm", "x", "p95");
+	printf("%-20s %10s %6s %10s %10s %6s %10s\n", "", "cold", "x", "p95", "warm", "x", "p95");
 	for (size_t k = 0; k < CASES; k++) {
 		if (cases[k].depth && !b->readers[k])
 			continue;
-		printf("%-14s", cases[k].name);
+		printf("%-20s", cases[k].name);
 		for (int warm = 0; warm < 2; warm++) {
 			double *t = b->times[warm][k];
 			qsort(t, b->runs, sizeof(*t), ascending);
