@@ -6,6 +6,7 @@
  *   last = image n, whole: the quick way to entry n; should it be damaged, the chain still leads there
  *
  *   last --undo--> --undo--> image n - 2                          (where that is less work)
+ *   keyframe 256 --tier--> --d--> image 265                       (a whole image in between)
  *
  * Files are read in batches and applied in order; only the image that results is hashed. If its hash is not the one
  * that the commits store has, the chain is walked once more along deltas only, checking each step, to name the file.
@@ -267,14 +268,16 @@ int steps_pages(struct job_context *context, struct job *job, const struct steps
 
 /* ---- whole images ----------------------------------------------------------------------------------------------- */
 
-/* Loads entry @start, a whole image, and applies the steps. */
-static int build(struct job_context *context, struct job *job, uint32_t start, const struct steps *steps,
-    struct image *image, bool check)
+/* Loads the whole image that the steps start from, and applies them. */
+static int build(
+    struct job_context *context, struct job *job, const struct steps *steps, struct image *image, bool check)
 {
-	const struct chain_entry *entry = chain_entry(context->catalog, job->module, start);
+	const struct start *start = &steps->start;
+	const struct chain_entry *entry = chain_entry(context->catalog, job->module, start->entry);
 	struct place whole;
-	place_whole(context, job->module, start, &whole);
-	int r = image_load(context, &whole, entry->size, image);
+	place_source(context, job->module, start, &whole);
+	int r = start->frame ? image_load_at(context, &whole, start->frame, entry->size, image)
+	                     : image_load(context, &whole, entry->size, image);
 	if (r == -ENOENT)
 		r = damaged(&whole, "the file is missing");
 	if (!r && check)
@@ -289,7 +292,7 @@ int image_walk(struct job_context *context, struct job *job, uint32_t target, st
 {
 	struct steps *steps = context->scratch->steps;
 	int r = plan_forward(context, job->module, 0, target, false, steps);
-	return r ? r : build(context, job, 0, steps, image, true);
+	return r ? r : build(context, job, steps, image, true);
 }
 
 /* Takes one way to the image, and verifies what it leads to. */
@@ -298,15 +301,14 @@ static int build_by(struct job_context *context, struct job *job, uint32_t targe
 	const struct chain_entry *entry = chain_entry(context->catalog, job->module, target);
 	struct steps *steps = context->scratch->steps;
 	struct place place;
-	uint32_t start;
 	if (target > 0)
 		place_delta(
 		    context, job->module, target, catalog_module(context->catalog, job->module)->length - 1, &place);
 	else
 		place_base(context, job->module, &place);
-	int r = plan_rebuild(context, job->module, target, way, steps, &start);
+	int r = plan_rebuild(context, job->module, target, way, steps);
 	if (!r)
-		r = build(context, job, start, steps, image, false);
+		r = build(context, job, steps, image, false);
 	if (!r)
 		r = map_failed() ? -EIO : image_verify(context, image, entry, &place);
 	return r;

@@ -52,6 +52,7 @@ int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint
 	image->lazy = true;
 	image->source = source;
 	image->mapped = NULL;
+	image->source_at = 0;
 	image->source_size = source_size;
 	image->from = 0;
 	image->to = DELTA_END;
@@ -75,7 +76,8 @@ static int load(struct image *image, uint64_t page, uint64_t pages)
 	else if (image->source < 0)
 		there = at;
 	for (uint64_t from = at; !image->mapped && from < there;) {
-		ssize_t n = pread(image->source, image->data + from, (size_t)(there - from), (off_t)from);
+		ssize_t n =
+		    pread(image->source, image->data + from, (size_t)(there - from), (off_t)(image->source_at + from));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -231,7 +233,8 @@ void place_delta(const struct job_context *context, uint32_t module, uint32_t in
 	}
 }
 
-int image_load(struct job_context *context, const struct place *place, uint64_t size, struct image *image)
+static int load_whole(struct job_context *context, const struct place *place, uint64_t at, uint64_t size, bool exactly,
+    struct image *image)
 {
 	int r = image_reserve(image, size);
 	if (r)
@@ -241,8 +244,19 @@ int image_load(struct job_context *context, const struct place *place, uint64_t 
 	image->from = 0;
 	image->to = DELTA_END;
 	memset(image->data + size, 0, round_page(size) - size);
-	struct read_request request = {place->dir, place->name, image->data, size, 0, true, 0};
+	struct read_request request = {place->dir, place->name, image->data, size, at, exactly, 0};
 	return reader_run(context->reader, &request, 1);
+}
+
+int image_load(struct job_context *context, const struct place *place, uint64_t size, struct image *image)
+{
+	return load_whole(context, place, 0, size, true, image);
+}
+
+int image_load_at(
+    struct job_context *context, const struct place *place, uint64_t at, uint64_t size, struct image *image)
+{
+	return load_whole(context, place, at, size, false, image);
 }
 
 static bool all_zero(const uint8_t *data, size_t size)

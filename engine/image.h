@@ -37,6 +37,7 @@ struct image {
 	bool lazy;
 	int source; /**< lazy: the file, the caller's; -1: none, pages are put there by others */
 	const uint8_t *mapped; /**< lazy: in place of a file, its bytes */
+	uint64_t source_at; /**< lazy: where in the file they begin */
 	uint64_t source_size; /**< of its bytes, those that still count: what lies behind was cut off once */
 	uint64_t *loaded; /**< lazy: a bit for each page */
 	size_t loaded_words;
@@ -122,7 +123,7 @@ int image_walk(struct job_context *context, struct job *job, uint32_t target, st
 void place_last(const struct job_context *context, uint32_t module, uint32_t last, struct place *place);
 void place_base(const struct job_context *context, uint32_t module, struct place *place);
 
-/** place_whole() - the image that a walk starts from: that of entry @start, the base (0) or the last. */
+/** place_whole() - a whole image in a file of its own: that of entry @start, the base (0) or the last. */
 void place_whole(const struct job_context *context, uint32_t module, uint32_t start, struct place *place);
 
 /** place_backing() - the backing file. backing_open() - open it to read and write; @make: one that is missing is made
@@ -138,8 +139,11 @@ void place_delta(
 /** last_hides() - whether entry @index, being the last, has no name of its own because the base has it. */
 bool last_hides(const struct job_context *context, uint32_t module, uint32_t index);
 
-/** image_load() - a whole image file of exactly @size bytes into @image. */
+/** image_load() - a whole image file of exactly @size bytes into @image. image_load_at() - @size bytes from @at on, of a
+ * file that may have more. */
 int image_load(struct job_context *context, const struct place *place, uint64_t size, struct image *image);
+int image_load_at(
+    struct job_context *context, const struct place *place, uint64_t at, uint64_t size, struct image *image);
 
 /** write_sparse() - write @data at @offset of a file that is zero there, but for its zero pages. Adds to *@written. */
 int write_sparse(

@@ -78,12 +78,17 @@ struct job {
 	char text[ERR_TEXT]; /**< the sentence, if result is not 0 */
 };
 
+/** What job_context.tiers_percent is if nobody says otherwise. */
+#define TIERS_PERCENT 350u
+
 /** What a process needs to run jobs; made once, after fork(), and used for one job at a time. */
 struct job_context {
 	const struct dir *base;
 	const struct dir *priv; /**< .varve/ */
 	const struct catalog *catalog;
 	struct reader *reader;
+	uint32_t
+	    tiers_percent; /**< JOB_TIERS: tiers and keyframes of a module may take so many hundredths of its deltas */
 
 	/** the descriptor that belongs to a JOB_CHECKOUT; the context's to close. Or -errno. */
 	int (*take_fd)(void *arg, const struct job *job);

@@ -32,6 +32,7 @@ struct shard {
 	struct rebuild rebuild;
 	struct place place; /* of the backing file */
 	int whole_fd;
+	uint64_t whole_at; /* where in it the image begins */
 	struct map whole;
 	struct map now;
 };
@@ -49,17 +50,18 @@ static int build_by(struct shard *x, enum way way)
 	struct job *job = x->job;
 	struct job_scratch *s = context->scratch;
 	struct place place;
-	uint32_t start;
-	int r = plan_rebuild(context, job->module, job->target, way, s->steps, &start);
+	int r = plan_rebuild(context, job->module, job->target, way, s->steps);
 	if (r)
 		return r;
-	place_whole(context, job->module, start, &place);
-	uint64_t size = chain_entry(context->catalog, job->module, start)->size;
+	const struct start *start = &s->steps->start;
+	place_source(context, job->module, start, &place);
+	uint64_t size = chain_entry(context->catalog, job->module, start->entry)->size;
 	close_fd(x->whole_fd);
 	x->whole_fd = file_open(place.dir, place.name, O_RDONLY);
 	if (x->whole_fd < 0)
 		return x->whole_fd;
 	r = image_begin_lazy(&s->image, x->whole_fd, size, size);
+	s->image.source_at = x->whole_at = start->frame;
 	s->image.from = job->from;
 	s->image.to = job->to;
 	if (!r)
@@ -85,9 +87,9 @@ static int map_whole(struct shard *x, uint64_t at, uint64_t end)
 		end = b->whole_size;
 	b->whole = NULL;
 	b->at = at;
-	if (at >= end || file_is_hole(x->whole_fd, at, end - at))
+	if (at >= end || file_is_hole(x->whole_fd, x->whole_at + at, end - at))
 		return 0;
-	int r = map_window(&x->whole, x->whole_fd, at, (size_t)(end - at), (size_t)(end - at), true);
+	int r = map_window(&x->whole, x->whole_fd, x->whole_at + at, (size_t)(end - at), (size_t)(end - at), true);
 	b->whole = x->whole.data;
 	x->job->bytes_read += end - at;
 	return r;

@@ -1,10 +1,10 @@
 /*
- * job_tiers.c - background work for one module: merge deltas into tiers, make undo deltas.
+ * job_tiers.c - background work for one module: merge deltas into tiers, make keyframes (job_frames.c) and undo deltas.
  *
  * A tier from entry a to entry e is made of the smaller ones, or deltas, that it spans. The pages that these name are put
  * aside as they were at a, then the steps are applied; what differs afterwards is the tier. An undo delta is the same
- * with both sides exchanged. Nothing here is hashed as a whole: what it makes is checked when it
- * is used, and a restore that finds it wrong goes without it.
+ * with both sides exchanged. Nothing here is hashed as a whole: what it makes is checked when it is used, and a restore
+ * that finds it wrong goes without it.
  *
  * A job does one tier boundary, or one undo delta, and says how far it has come; it gives up between steps when somebody
  * waits for a worker.
@@ -90,19 +90,22 @@ static int diff_touched(
 	return r;
 }
 
-/* Brings scratch->image to entry @at, as far as anybody asks for its pages; *@fd: the base, to be closed. */
+/* Brings scratch->image to entry @at, as far as anybody asks for its pages; *@fd: what it started from, to be closed. */
 static int begin_at(struct job_context *context, struct job *job, uint32_t at, int *fd)
 {
 	struct job_scratch *s = context->scratch;
-	uint64_t size = chain_entry(context->catalog, job->module, 0)->size;
+	const struct start *start = &s->steps->start;
 	struct place place;
-	place_base(context, job->module, &place);
+	int r = plan_rebuild(context, job->module, at, WAY_FORWARD, s->steps);
+	if (r)
+		return r;
+	place_source(context, job->module, start, &place);
 	*fd = file_open(place.dir, place.name, O_RDONLY);
 	if (*fd < 0)
 		return *fd;
-	int r = image_begin_lazy(&s->image, *fd, size, size);
-	if (!r)
-		r = plan_forward(context, job->module, 0, at, true, s->steps);
+	uint64_t size = chain_entry(context->catalog, job->module, start->entry)->size;
+	r = image_begin_lazy(&s->image, *fd, size, size);
+	s->image.source_at = start->frame;
 	if (!r)
 		r = steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
 	return r;
@@ -164,12 +167,6 @@ static int two_states(struct job_context *context, struct job *job, uint32_t fro
 	return r ? r : diff_touched(s, &s->old, &s->image, &s->old);
 }
 
-/* Bytes of tiers that the module has. */
-static uint64_t tiers_bytes(const struct map *file)
-{
-	return file ? file->size - TIER_INDEX : 0;
-}
-
 /* Puts what is coded at @level behind what scratch->out has. Its size, or -errno. */
 static int64_t encode(struct job_scratch *s, const struct chain_entry *to, int level)
 {
@@ -210,15 +207,15 @@ static int make_tier(struct job_context *context, struct job *job, struct tier t
 	struct job_scratch *s = context->scratch;
 	const struct chain_entry *to = chain_entry(context->catalog, job->module, tier_to(tier));
 	struct warm_module *kept = warm_module(context, job->module);
-	uint64_t budget = tier_budget(context, job->module, tier_to(tier));
-	uint64_t used = kept ? tiers_bytes(warm_tiers(context, kept, job->module)) : 0;
-	int fd = -1, r = kept ? 0 : -ENOMEM;
-	if (used >= budget)
-		return r;
-	if (limit > budget - used)
-		limit = budget - used;
-	if (!r)
-		r = two_states(context, job, tier_from(tier), tier_to(tier), &fd);
+	int fd = -1;
+	if (!kept)
+		return -ENOMEM;
+	uint64_t room = tiers_room(context, job->module, warm_tiers(context, kept, job->module), tier_to(tier), false);
+	if (limit > room)
+		limit = room;
+	if (!limit)
+		return 0;
+	int r = two_states(context, job, tier_from(tier), tier_to(tier), &fd);
 	bool pays = tier.level == 1 || (changed_bytes(&s->runs) + STEP_COST) / MERGE_SHARE * 4 <= s->merged;
 	if (!r && pays)
 		r = encode_tier(context, tier, to, limit);
@@ -257,26 +254,52 @@ static bool anchor_pays(struct job_context *context, const struct job *job, stru
 	return before <= *limit;
 }
 
-/* Makes what ends at @end and is not there. An anchor takes the place of the larger tiers. Returns how many it has made,
- * or -errno. */
-static int tiers_at(struct job_context *context, struct job *job, uint32_t end)
+/* The newest keyframe up to @to; 0: there is none. */
+static uint32_t newest_frame(struct job_context *context, const struct job *job, uint32_t to)
+{
+	struct warm_module *kept = warm_module(context, job->module);
+	const struct map *file = kept ? warm_tiers(context, kept, job->module) : NULL;
+	struct start start = {0};
+	if (file)
+		frame_find(context, job->module, file, to, &start);
+	return start.entry;
+}
+
+/* Makes what a walk can start with at @end, a multiple of ANCHOR_EVERY, if it pays: a keyframe, or, as long as there is
+ * none, an anchor. Larger tiers that begin before *@covered are of no use then. Returns how many it has made, or -errno. */
+static int starts_at(struct job_context *context, struct job *job, uint32_t end, uint32_t *covered)
 {
 	struct tier anchor = {TIER_ANCHOR, end / ANCHOR_EVERY - 1};
+	uint64_t limit;
+	int made = frame_make(context, job, end);
+	*covered = newest_frame(context, job, end);
+	if (made < 0 || *covered)
+		return made;
+	if (tier_size(context, job, anchor)) {
+		*covered = end;
+		return made;
+	}
+	if (anchor.index == 0 || !anchor_pays(context, job, anchor, &limit))
+		return made;
+	made = make_tier(context, job, anchor, limit);
+	*covered = made > 0 ? end : 0;
+	return made;
+}
+
+/* Makes what ends at @end and is not there. Returns how many it has made, or -errno. */
+static int tiers_at(struct job_context *context, struct job *job, uint32_t end)
+{
+	uint32_t covered = 0;
 	int made = 0;
-	bool anchored = end % ANCHOR_EVERY == 0 && tier_size(context, job, anchor);
-	for (unsigned level = 1; level <= TIER_LEVELS && end % tier_span(level) == 0 && !anchored; level++) {
+	for (unsigned level = 1; level <= TIER_LEVELS && end % tier_span(level) == 0; level++) {
 		struct tier tier = {level, end / tier_span(level) - 1};
-		uint64_t limit = UINT64_MAX;
-		if (tier_span(level) == ANCHOR_EVERY && tier.index > 0 && anchor_pays(context, job, anchor, &limit)) {
-			int r = make_tier(context, job, anchor, limit);
-			if (r < 0)
-				return r;
-			anchored = r;
-			made += r;
-		}
-		if (anchored || tier_size(context, job, tier))
+		int r = tier_span(level) == ANCHOR_EVERY ? starts_at(context, job, end, &covered) : 0;
+		if (r < 0)
+			return r;
+		made += r;
+		if (covered > tier_from(tier) || tier_size(context, job, tier))
 			continue;
-		int r = make_tier(context, job, tier, UINT64_MAX);
+		r = make_tier(context, job, tier, UINT64_MAX);
 		if (r < 0)
 			return r;
 		made += r;

@@ -6,7 +6,7 @@
  *   t > s   the deltas (and tiers) from s to t, applied to the backing file's own pages
  *   t < s   undo deltas, the same the other way, where they are kept for all entries from s down to t + 1
  *   t < s   else: the lists of changed pages in the deltas from t to s say which pages; these, and those that the way
- *           to them needs, are rebuilt from the base
+ *           to them needs, are rebuilt from the base, or a keyframe
  *
  * From one to the other the image may have grown, but not shrunk and grown again: then pages would have become zero
  * that no delta names.
@@ -92,7 +92,7 @@ static int back_by_rebuilding(struct job_context *context, struct job *job, uint
 {
 	struct job_scratch *s = context->scratch;
 	struct warm_module *kept = warm_module(context, job->module);
-	uint32_t start;
+	struct source source;
 	if (!kept)
 		return -ENOMEM;
 	memset(bits, 0, ((size_t)pages_of(size) / 64 + 1) * sizeof(*bits));
@@ -102,11 +102,11 @@ static int back_by_rebuilding(struct job_context *context, struct job *job, uint
 	if (!r)
 		r = steps_pages(context, job, s->steps, mark_runs, bits);
 	if (!r)
-		r = plan_rebuild(context, job->module, job->target, WAY_FORWARD, s->steps, &start);
+		r = plan_rebuild(context, job->module, job->target, WAY_FORWARD, s->steps);
 	if (!r)
-		r = warm_base(context, kept, job->module);
+		r = warm_source(context, kept, job->module, s->steps, &source);
 	if (!r)
-		r = image_begin_mapped(&s->image, kept->base.map.data, kept->base.size);
+		r = image_begin_mapped(&s->image, source.data, source.size);
 	if (!r)
 		r = steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
 	if (!r)

@@ -9,9 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/** What opening, reading and closing a file costs (warm, about 6 us), and decoding a delta's byte. */
+/** What opening, reading and closing a file costs (warm, about 6 us), parsing a tier, and decoding a delta's byte. */
 #define FILE_COST 6144u
+#define TIER_COST 512u
 #define BYTE_COST(bytes) ((bytes)*5 / 2)
+/** Bytes between two tiers that are read with them. */
+#define WANT_GAP (256u << 10)
 
 void steps_free(struct steps *steps)
 {
@@ -71,10 +74,10 @@ int plan_forward(
 	steps->count = 0;
 	steps->bytes = 0;
 	steps->tiers = NULL;
-	if (tiers && to - from >= TIER_FAN) {
-		struct warm_module *kept = warm_module(context, module);
-		steps->tiers = kept ? warm_tiers(context, kept, module) : NULL;
-	}
+	steps->start = (struct start) {0};
+	struct warm_module *kept = tiers && to - from >= TIER_FAN ? warm_module(context, module) : NULL;
+	if (kept)
+		steps->tiers = warm_tiers(context, kept, module);
 	while (!r && from < to) {
 		struct step step = {
 		    STEP_DELTA, from, from + 1, 0, chain_entry(context->catalog, module, from + 1)->delta_bytes};
@@ -83,6 +86,8 @@ int plan_forward(
 		r = add(steps, step);
 		from = step.to;
 	}
+	if (steps->tiers)
+		kept->tiers_seen += steps->bytes;
 	return r;
 }
 
@@ -90,7 +95,15 @@ int plan_forward(
 
 static uint64_t cost(const struct step *step)
 {
-	return step->kind == STEP_TIER ? step->size : FILE_COST + BYTE_COST(step->size);
+	return step->kind == STEP_TIER ? TIER_COST + step->size : FILE_COST + BYTE_COST(step->size);
+}
+
+uint64_t plan_work(const struct steps *steps)
+{
+	uint64_t work = 0;
+	for (size_t i = 0; i < steps->count; i++)
+		work += cost(&steps->list[i]);
+	return work;
 }
 
 bool plan_grows(const struct job_context *context, uint32_t module, uint32_t low, uint32_t high)
@@ -117,32 +130,78 @@ static bool undo_is_cheaper(
     const struct job_context *context, uint32_t module, uint32_t to, const struct steps *forward)
 {
 	uint32_t last = catalog_module(context->catalog, module)->length - 1;
-	uint64_t back = 0, there = 0;
+	uint64_t back = 0, there;
 	if (last - to > UNDO_KEEP || context->priv->fd < 0)
 		return false;
-	for (size_t i = 0; i < forward->count; i++)
-		there += cost(&forward->list[i]);
+	there = plan_work(forward);
 	for (uint32_t i = last; i > to && back < there; i--)
 		back += FILE_COST + BYTE_COST(chain_entry(context->catalog, module, i)->delta_bytes);
 	return back < there && plan_grows(context, module, to, last);
 }
 
-int plan_rebuild(
-    struct job_context *context, uint32_t module, uint32_t to, enum way way, struct steps *steps, uint32_t *start)
+/* ---- from a whole image ----------------------------------------------------------------------------------------- */
+
+void place_source(const struct job_context *context, uint32_t module, const struct start *start, struct place *place)
+{
+	if (start->frame)
+		place_tiers(context, module, place);
+	else
+		place_whole(context, module, start->entry, place);
+}
+
+/* Has the keyframe and the tiers read that are steps: they are seldom far from each other. */
+static void want(const struct steps *steps, uint64_t frame, uint64_t bytes)
+{
+	uint64_t from = frame, end = frame + bytes;
+	for (size_t i = 0; i < steps->count; i++) {
+		const struct step *step = &steps->list[i];
+		if (step->kind != STEP_TIER)
+			continue;
+		if (step->offset < from || step->offset > end + WANT_GAP) {
+			map_want(steps->tiers, from, end - from);
+			from = step->offset;
+		}
+		end = step->offset + step->size;
+	}
+	map_want(steps->tiers, from, end - from);
+}
+
+/* From the newest keyframe there is up to @to, or else the base: anchors are made only as far as there are none. */
+static int plan_from_frame(struct job_context *context, uint32_t module, uint32_t to, struct steps *steps)
+{
+	struct start start = {0};
+	struct warm_module *kept = to >= FRAME_FIRST ? warm_module(context, module) : NULL;
+	const struct map *file = kept ? warm_tiers(context, kept, module) : NULL;
+	uint64_t seen = file ? kept->tiers_seen : 0, bytes = 0;
+	if (file && frame_find(context, module, file, to, &start))
+		bytes = frame_bytes(chain_entry(context->catalog, module, start.entry)->size);
+	int r = plan_forward(context, module, start.entry, to, true, steps);
+	if (!file)
+		return r;
+	steps->start = start;
+	steps->tiers = file;
+	kept->tiers_seen += bytes;
+	if (!seen)
+		want(steps, start.frame, bytes);
+	return r;
+}
+
+int plan_rebuild(struct job_context *context, uint32_t module, uint32_t to, enum way way, struct steps *steps)
 {
 	uint32_t last = catalog_module(context->catalog, module)->length - 1;
-	*start = 0;
-	int r = plan_forward(context, module, 0, to, way != WAY_DELTAS, steps);
+	int r = way == WAY_DELTAS ? plan_forward(context, module, 0, to, false, steps)
+	                          : plan_from_frame(context, module, to, steps);
 	if (r || way != WAY_ANY || to == 0 || !undo_is_cheaper(context, module, to, steps))
 		return r;
-	*start = last;
-	return plan_back(context, module, last, to, steps);
+	r = plan_back(context, module, last, to, steps);
+	steps->start = (struct start) {.entry = last};
+	return r;
 }
 
 enum way plan_other(const struct steps *steps)
 {
-	enum way way = WAYS;
-	if (!steps->count)
+	enum way way = steps->start.frame ? WAY_DELTAS : WAYS;
+	if (!steps->count && !steps->start.frame)
 		return WAY_FORWARD; /* it is the last */
 	for (size_t i = 0; i < steps->count; i++) {
 		if (steps->list[i].kind == STEP_UNDO)

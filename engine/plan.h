@@ -4,6 +4,7 @@
 #ifndef ENGINE_PLAN_H
 #define ENGINE_PLAN_H
 
+#include "frames.h"
 #include "tiers.h"
 #include "warm.h"
 
@@ -27,7 +28,8 @@ struct steps {
 	size_t count;
 	size_t capacity;
 	uint64_t bytes; /**< sum of the sizes */
-	const struct map *tiers; /**< what STEP_TIER's offsets are in */
+	const struct map *tiers; /**< what STEP_TIER's offsets, and start.frame, are in */
+	struct start start; /**< plan_rebuild(): the whole image that they begin with */
 };
 
 /** plan_forward() - the fewest steps from entry @from to entry @to >= @from. @tiers: use them. 0 or -ENOMEM. */
@@ -45,13 +47,18 @@ bool plan_grows(const struct job_context *context, uint32_t module, uint32_t low
 enum way {
 	WAY_ANY, /**< whatever is cheapest, if all files that there should be are there */
 	WAY_FORWARD, /**< no undo deltas: they may not have been made yet */
-	WAY_DELTAS, /**< no tiers either */
+	WAY_DELTAS, /**< no tiers either, and no keyframes */
 	WAYS,
 };
 
-/** plan_rebuild() - the cheapest steps to entry @to from a whole image, the base (*@start = 0) or the last. */
-int plan_rebuild(
-    struct job_context *context, uint32_t module, uint32_t to, enum way way, struct steps *steps, uint32_t *start);
+/** plan_rebuild() - the cheapest steps to entry @to from a whole image, steps->start: the base, a keyframe, or the last. */
+int plan_rebuild(struct job_context *context, uint32_t module, uint32_t to, enum way way, struct steps *steps);
+
+/** plan_work() - what the steps cost, reckoned in bytes of tiers to decode. */
+uint64_t plan_work(const struct steps *steps);
+
+/** place_source() - the file that has the image that @start says; it begins at start->frame. */
+void place_source(const struct job_context *context, uint32_t module, const struct start *start, struct place *place);
 
 /** plan_other() - the way to try next where these steps do not lead to the image: one that has others; WAYS: there is
  * none. */

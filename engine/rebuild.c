@@ -1,7 +1,7 @@
 /*
  * rebuild.c - restore without knowing what the backing file holds.
  *
- *   base (or last), mapped      [ a ][ b ][ c ][ d ][ e ][ f ]      hashes of its pages are kept
+ *   base (or other), mapped     [ a ][ b ][ c ][ d ][ e ][ f ]      hashes of its pages are kept
  *   touched by the steps             [ b'][ c']          [ f']      copied, deltas applied, hashed
  *   image = both                [ a ][ b'][ c'][ d ][ e ][ f']      hash of all hashes: is it the commit's?
  *   backing file, mapped        [ a ][ x ][ c'][ y ][ e ][ z ]      compared page by page
@@ -126,30 +126,28 @@ int rebuild_write(struct rebuild *b, const uint8_t *now, uint64_t there, uint64_
 
 /* ---- a whole file at once --------------------------------------------------------------------------------------- */
 
-/* The image, as far as the steps touch it; what it was made of in *@whole. Returns 1, 0 or -errno. */
+/* The image, as far as the steps touch it; what it was made of in *@source. Returns 1, 0 or -errno. */
 static int build(
-    struct job_context *context, struct job *job, enum way way, struct warm_module *kept, struct whole **whole)
+    struct job_context *context, struct job *job, enum way way, struct warm_module *kept, struct source *source)
 {
 	struct job_scratch *s = context->scratch;
-	uint32_t start;
-	int r = plan_rebuild(context, job->module, job->target, way, s->steps, &start);
+	int r = plan_rebuild(context, job->module, job->target, way, s->steps);
 	if (r)
 		return r;
-	*whole = start ? &kept->last : &kept->base;
-	if (start ? warm_last(context, kept, job->module) : warm_base(context, kept, job->module))
+	if (warm_source(context, kept, job->module, s->steps, source))
 		return 0;
-	r = image_begin_mapped(&s->image, (*whole)->map.data, (*whole)->size);
+	r = image_begin_mapped(&s->image, source->data, source->size);
 	if (r)
 		return r;
-	job->bytes_read += (*whole)->size;
+	job->bytes_read += source->size;
 	r = steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
 	return r == -ECANCELED ? r : !r;
 }
 
 /* The page hashes, and whether they are those of the image that it should be. */
-static int verify(struct job_context *context, struct rebuild *b, struct whole *whole, const struct chain_entry *to)
+static int verify(struct job_context *context, struct rebuild *b, struct source *source, const struct chain_entry *to)
 {
-	const uint64_t *known = warm_table(whole);
+	const uint64_t *known = warm_table(source);
 	struct image_hash hash;
 	b->table = image_table(context, b->image->size);
 	if (!known || !b->table)
@@ -162,32 +160,49 @@ static int verify(struct job_context *context, struct rebuild *b, struct whole *
 	return b->image->size == to->size && hash_equal(&hash, &to->hash) && !map_failed();
 }
 
+/* Whoever builds the whole image looks at a keyframe's bytes, and not at its hashes: if those are wrong, it would stay. */
+static void blame_frame(struct job_context *context, struct job *job)
+{
+	const struct steps *steps = context->scratch->steps;
+	struct place place;
+	if (!steps->start.frame || frame_whole(context, job->module, steps->tiers, &steps->start))
+		return;
+	place_tiers(context, job->module, &place);
+	job->tiers_gone = file_unlink(place.dir, place.name) == 0;
+}
+
+/* Where all of this is on disk yet, it is better read at once than bit by bit as it is looked at. Planning sees to what it
+ * finds in the file of tiers. */
+static void read_ahead(
+    struct job_context *context, const struct job *job, struct warm_module *kept, int fd, uint64_t there)
+{
+	const struct map *tiers = warm_tiers(context, kept, job->module);
+	struct start start;
+	if (fd >= 0)
+		warm_backing(kept, fd, there);
+	if (!tiers || !frame_find(context, job->module, tiers, job->target, &start))
+		warm_base(context, kept, job->module);
+}
+
 int restore_rebuild(struct job_context *context, struct job *job, int fd, const struct place *place, uint64_t old_size)
 {
 	struct job_scratch *s = context->scratch;
 	const struct chain_entry *to = chain_entry(context->catalog, job->module, job->target);
 	struct warm_module *kept = warm_module(context, job->module);
-	struct whole *whole = NULL;
+	struct source source;
 	uint64_t there = old_size < to->size ? old_size : to->size;
-	/* Where all of this is on disk yet, it is better read at once than bit by bit as it is looked at. */
-	if (kept && !kept->base.map.data) {
-		warm_base(context, kept, job->module);
-		warm_tiers(context, kept, job->module);
-		if (fd >= 0)
-			warm_backing(kept, fd, there);
-	}
-	int r = kept ? build(context, job, WAY_ANY, kept, &whole) : -ENOMEM;
+	if (kept && !kept->base.map.data && !kept->tiers.data)
+		read_ahead(context, job, kept, fd, there);
+	int r = kept ? build(context, job, WAY_ANY, kept, &source) : -ENOMEM;
 	if (!r && plan_other(s->steps) == WAY_FORWARD)
-		r = build(context, job, WAY_FORWARD, kept, &whole);
+		r = build(context, job, WAY_FORWARD, kept, &source);
 	if (r <= 0)
 		return r;
-	struct rebuild b = {.job = job,
-	    .image = &s->image,
-	    .whole_size = whole->size,
-	    .whole = whole->map.data,
-	    .fd = fd,
-	    .place = place};
-	r = verify(context, &b, whole, to);
+	struct rebuild b = {
+	    .job = job, .image = &s->image, .whole_size = source.size, .whole = source.data, .fd = fd, .place = place};
+	r = verify(context, &b, &source, to);
+	if (!r)
+		blame_frame(context, job);
 	if (r <= 0)
 		return r;
 	r = fault_at("restore.built");

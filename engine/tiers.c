@@ -2,6 +2,8 @@
  * tiers.c - where tiers and undo deltas are.
  */
 #include "tiers.h"
+
+#include "frames.h"
 #include "warm.h"
 
 #include <errno.h>
@@ -19,18 +21,18 @@ void place_tiers(const struct job_context *context, uint32_t module, struct plac
 	name_private(place->name, &catalog_module(context->catalog, module)->id, "tiers");
 }
 
-/* Half of the index is level 1's; each level has a quarter of the room of the one below, where an eighth would do. The
- * last quarter is the anchors'. */
+/* Half of the index is level 1's; each level has a quarter of the room of the one below, where an eighth would do. Of the
+ * last quarter one half is the anchors', the other the keyframes'. */
 static uint64_t slot_at(struct tier tier)
 {
 	uint64_t at = 0, room = TIER_INDEX / 2;
-	for (unsigned l = 1; l < tier.level && tier.level != TIER_ANCHOR; l++) {
+	for (unsigned l = 1; l < tier.level && tier.level < TIER_ANCHOR; l++) {
 		at += room;
 		room /= 4;
 	}
-	if (tier.level == TIER_ANCHOR) {
-		room = TIER_INDEX / 4;
-		at = TIER_INDEX - room;
+	if (tier.level >= TIER_ANCHOR) {
+		room = TIER_INDEX / 8;
+		at = TIER_INDEX - (tier.level == TIER_ANCHOR ? 2 : 1) * room;
 	}
 	uint64_t offset = (uint64_t)tier.index * TIER_SLOT;
 	return offset + TIER_SLOT <= room ? at + offset : UINT64_MAX;
@@ -62,40 +64,61 @@ bool tier_find(const struct job_context *context, uint32_t module, const struct 
 void tiers_want(const struct job_context *context, uint32_t module, const struct map *file)
 {
 	uint32_t length = catalog_module(context->catalog, module)->length;
-	for (unsigned level = 1; level <= TIER_ANCHOR; level++) {
+	for (unsigned level = 1; level <= TIER_FRAME; level++) {
 		struct tier first = {level, 0};
 		uint32_t tiers = length / tier_to((struct tier) {level, 0});
 		if (tiers)
 			map_want(file, slot_at(first), (uint64_t)tiers * TIER_SLOT);
 	}
-	map_want(file, TIER_INDEX, TIERS_WANT);
+	if (length <= FRAME_FIRST)
+		map_want(file, TIER_INDEX, TIERS_WANT);
+}
+
+int tier_begin(const struct job_context *context, uint32_t module, struct tier_writer *writer)
+{
+	struct stat st;
+	place_tiers(context, module, &writer->place);
+	const struct place *place = &writer->place;
+	writer->fd = file_open(place->dir, place->name, O_RDWR);
+	if (writer->fd == -ENOENT)
+		writer->fd = file_create(place->dir, place->name);
+	if (writer->fd < 0)
+		return writer->fd;
+	if (fstat(writer->fd, &st) < 0) {
+		close(writer->fd);
+		return fail_sys(errno, "%s%s", place->dir->label, place->name);
+	}
+	writer->end = (uint64_t)st.st_size > TIER_INDEX ? (uint64_t)st.st_size : TIER_INDEX;
+	return 0;
+}
+
+int tier_end(const struct job_context *context, uint32_t module, struct tier tier, struct tier_writer *writer,
+    uint64_t offset, uint64_t size, int r)
+{
+	uint64_t at = slot_at(tier);
+	uint8_t slot[TIER_SLOT];
+	put_le64(slot, offset);
+	put_le64(slot + 8, size);
+	put_le64(slot + 16, slot_check(context, module, tier, slot));
+	if (!r && at != UINT64_MAX)
+		r = file_write_at(writer->fd, slot, sizeof(slot), at, writer->place.dir, writer->place.name);
+	/* Half of it would take disk for nothing; if it stays all the same, nobody will ever read it. */
+	if (r)
+		(void)!ftruncate(writer->fd, (off_t)writer->end);
+	close(writer->fd);
+	return r;
 }
 
 int tier_append(struct job_context *context, uint32_t module, struct tier tier, const struct buf *delta)
 {
-	uint64_t at = slot_at(tier);
-	struct place place;
-	struct stat st;
-	if (at == UINT64_MAX)
+	struct tier_writer w;
+	if (slot_at(tier) == UINT64_MAX)
 		return 0;
-	place_tiers(context, module, &place);
-	int fd = file_open(place.dir, place.name, O_RDWR);
-	if (fd == -ENOENT)
-		fd = file_create(place.dir, place.name);
-	if (fd < 0)
-		return fd;
-	int r = fstat(fd, &st) < 0 ? fail_sys(errno, "%s%s", place.dir->label, place.name) : 0;
-	uint64_t end = !r && (uint64_t)st.st_size > TIER_INDEX ? (uint64_t)st.st_size : TIER_INDEX;
-	uint8_t slot[TIER_SLOT];
-	put_le64(slot, end);
-	put_le64(slot + 8, delta->size);
-	put_le64(slot + 16, slot_check(context, module, tier, slot));
-	if (!r)
-		r = file_write_at(fd, delta->data, delta->size, end, place.dir, place.name);
-	if (!r)
-		r = file_write_at(fd, slot, sizeof(slot), at, place.dir, place.name);
-	close(fd);
-	return r;
+	int r = tier_begin(context, module, &w);
+	if (r)
+		return r;
+	r = file_write_at(w.fd, delta->data, delta->size, w.end, w.place.dir, w.place.name);
+	return tier_end(context, module, tier, &w, w.end, delta->size, r);
 }
 
 /* Whether all tiers of @level are whole. */
@@ -119,6 +142,7 @@ bool tiers_mend(struct job_context *context, uint32_t module, uint32_t last)
 	struct place place;
 	for (unsigned level = 1; file && whole && level <= TIER_ANCHOR; level++)
 		whole = are_whole(context, module, file, level, last);
+	whole = whole && (!file || frames_whole(context, module, file));
 	if (whole && !map_failed())
 		return false;
 	warm_drop(context, module);
@@ -126,12 +150,29 @@ bool tiers_mend(struct job_context *context, uint32_t module, uint32_t last)
 	return file_unlink(place.dir, place.name) == 0;
 }
 
-uint64_t tier_budget(const struct job_context *context, uint32_t module, uint32_t to)
+/* What the deltas take, up to that of entry @to. */
+static uint64_t deltas_bytes(const struct job_context *context, uint32_t module, uint32_t to)
 {
 	uint64_t bytes = 0;
 	for (uint32_t i = 1; i <= to; i++)
 		bytes += chain_entry(context->catalog, module, i)->delta_bytes;
-	return bytes / 2 * TIER_HALVES;
+	return bytes;
+}
+
+static uint64_t left_of(uint64_t bytes, uint64_t percent, uint64_t used)
+{
+	uint64_t most = bytes / 100 * percent + bytes % 100 * percent / 100;
+	return most > used ? most - used : 0;
+}
+
+uint64_t tiers_room(const struct job_context *context, uint32_t module, const struct map *file, uint32_t to, bool frame)
+{
+	uint64_t deltas = deltas_bytes(context, module, to), all = file ? file->size - TIER_INDEX : 0;
+	struct frames_sum frames = file ? frames_sum(context, module, file) : (struct frames_sum) {0};
+	uint64_t tiers = all > frames.bytes ? all - frames.bytes : 0;
+	uint64_t room = left_of(deltas, context->tiers_percent, tiers + frames.stored);
+	uint64_t for_tiers = left_of(deltas, TIER_PERCENT, tiers);
+	return frame || room < for_tiers ? room : for_tiers;
 }
 
 /* ---- undo ------------------------------------------------------------------------------------------------------- */

@@ -11,12 +11,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tiers.h"
+#include "plan.h"
 
 #define PLACES 256u
 
 struct warm {
 	struct warm_module *places[PLACES];
+	unsigned hand; /* whose file of tiers goes next */
 	struct warm_module *in_use; /* by the job at hand */
 };
 
@@ -27,11 +28,17 @@ static void whole_close(struct whole *whole)
 	*whole = (struct whole) {0};
 }
 
+static void tiers_close(struct warm_module *kept)
+{
+	map_close(&kept->tiers);
+	kept->tiers_seen = 0;
+}
+
 static void module_close(struct warm_module *kept)
 {
 	whole_close(&kept->base);
 	whole_close(&kept->last);
-	map_close(&kept->tiers);
+	tiers_close(kept);
 	map_close(&kept->backing);
 }
 
@@ -96,8 +103,28 @@ int warm_last(struct job_context *context, struct warm_module *kept, uint32_t mo
 	return open_whole(&kept->last, &place, chain_entry(context->catalog, module, last));
 }
 
-const uint64_t *warm_table(struct whole *whole)
+int warm_source(struct job_context *context, struct warm_module *kept, uint32_t module, const struct steps *steps,
+    struct source *source)
 {
+	const struct start *start = &steps->start;
+	if (start->frame) {
+		uint64_t size = chain_entry(context->catalog, module, start->entry)->size;
+		*source = (struct source) {.data = steps->tiers->data + start->frame,
+		    .size = size,
+		    .table = frame_table(steps->tiers, start->frame, size)};
+		return 0;
+	}
+	struct whole *whole = start->entry ? &kept->last : &kept->base;
+	int r = start->entry ? warm_last(context, kept, module) : warm_base(context, kept, module);
+	*source = (struct source) {.data = whole->map.data, .size = whole->size, .whole = whole};
+	return r;
+}
+
+const uint64_t *warm_table(struct source *source)
+{
+	struct whole *whole = source->whole;
+	if (source->table)
+		return source->table;
 	if (!whole->table) {
 		whole->table = malloc((size_t)(pages_of(whole->size) + 1) * sizeof(*whole->table));
 		if (whole->table)
@@ -105,7 +132,7 @@ const uint64_t *warm_table(struct whole *whole)
 		else
 			fail_sys(ENOMEM, "memory for page hashes");
 	}
-	return whole->table;
+	return source->table = whole->table;
 }
 
 /* ---- the others ------------------------------------------------------------------------------------------------- */
@@ -123,12 +150,12 @@ const struct map *warm_tiers(struct job_context *context, struct warm_module *ke
 		return NULL;
 	place_tiers(context, module, &place);
 	if (file_stat(place.dir, place.name, &st) || (uint64_t)st.st_size <= TIER_INDEX) {
-		map_close(&kept->tiers);
+		tiers_close(kept);
 		return NULL;
 	}
 	if (is_file(&kept->tiers, &st) && kept->tiers.size == (uint64_t)st.st_size)
 		return &kept->tiers;
-	map_close(&kept->tiers);
+	tiers_close(kept);
 	int fd = file_open(place.dir, place.name, O_RDONLY);
 	if (fd < 0)
 		return NULL;
@@ -152,10 +179,27 @@ int warm_backing(struct warm_module *kept, int fd, uint64_t size)
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
+static size_t tiers_bytes(const struct warm_module *kept)
+{
+	return kept->tiers_seen < kept->tiers.size ? (size_t)kept->tiers_seen : kept->tiers.size;
+}
+
 static size_t bytes_of(const struct warm_module *kept)
 {
-	size_t tiers = kept->tiers.size > TIER_INDEX ? kept->tiers.size - TIER_INDEX : 0;
-	return kept->base.map.size + kept->last.map.size + kept->backing.size + tiers;
+	return kept->base.map.size + kept->last.map.size + kept->backing.size + tiers_bytes(kept);
+}
+
+/* Mapped anew, a file of tiers costs less than a whole image whose pages have to be hashed again: those go first. */
+static size_t let_go(struct warm *warm, size_t total)
+{
+	for (unsigned i = 0; i < PLACES && total > WARM_BYTES; i++) {
+		struct warm_module *other = warm->places[warm->hand++ % PLACES];
+		if (!other)
+			continue;
+		total -= tiers_bytes(other);
+		tiers_close(other);
+	}
+	return total;
 }
 
 void warm_end(struct job_context *context)
@@ -172,10 +216,9 @@ void warm_end(struct job_context *context)
 		whole_close(&kept->last);
 	if (kept->backing.size > WARM_FILE)
 		map_close(&kept->backing);
-	if (kept->tiers.size > TIER_INDEX + WARM_FILE)
-		map_close(&kept->tiers);
 	for (unsigned i = 0; i < PLACES; i++)
 		total += warm->places[i] ? bytes_of(warm->places[i]) : 0;
+	total = let_go(warm, total);
 	for (unsigned i = 0; i < PLACES && total > WARM_BYTES; i++) {
 		if (!warm->places[i] || warm->places[i] == kept)
 			continue;

@@ -3,7 +3,8 @@
  *
  * Opening, reading and closing the same files again is most of what a restore of a small module would cost. None of what
  * is kept is trusted: an image that was made with it has its hash checked like any other, and where that is wrong it is
- * dropped and the files are read again. Large files are mapped for one job only.
+ * dropped and the files are read again. Large files are mapped for one job only; of a file of tiers it counts what is
+ * looked at.
  */
 #ifndef ENGINE_WARM_H
 #define ENGINE_WARM_H
@@ -30,9 +31,19 @@ struct warm_module {
 	struct whole base;
 	struct whole last;
 	struct map tiers;
+	uint64_t tiers_seen; /**< bytes of it, about, that were looked at since it is mapped */
 	struct map backing;
 };
 
+/** The image that a walk starts from. */
+struct source {
+	const uint8_t *data; /**< NULL: it has no bytes */
+	uint64_t size;
+	const uint64_t *table; /**< page hashes; NULL: warm_table() of `whole` */
+	struct whole *whole;
+};
+
+struct steps;
 struct warm; /**< in struct job_scratch */
 
 /** warm_module() - what is kept of @module, empty at first. It stays until the next call for another module. NULL: -ENOMEM. */
@@ -42,9 +53,13 @@ struct warm_module *warm_module(struct job_context *context, uint32_t module);
 int warm_base(struct job_context *context, struct warm_module *kept, uint32_t module);
 int warm_last(struct job_context *context, struct warm_module *kept, uint32_t module);
 
-/** warm_table() - the page hashes of @whole; NULL: -ENOMEM. Whether they are those of the image that it should be is for
+/** warm_source() - the image that @steps, of a plan just made, start from. 0 or -errno. */
+int warm_source(struct job_context *context, struct warm_module *kept, uint32_t module, const struct steps *steps,
+    struct source *source);
+
+/** warm_table() - the page hashes of @source; NULL: -ENOMEM. Whether they are those of the image that it should be is for
  * the caller to find out. */
-const uint64_t *warm_table(struct whole *whole);
+const uint64_t *warm_table(struct source *source);
 
 /** warm_tiers() - the module's file of tiers as it is now; NULL: there is none. */
 const struct map *warm_tiers(struct job_context *context, struct warm_module *kept, uint32_t module);

@@ -427,7 +427,7 @@ struct varve_module_stat {
 	uint64_t deltas_bytes;
 	uint64_t last_bytes; /**< 0 while the base is the last, too */
 	uint64_t private_bytes; /**< what it takes on disk in .varve/: all of it can be made again */
-	uint64_t tiers_bytes; /**< part of it: merged deltas */
+	uint64_t tiers_bytes; /**< part of it: merged deltas and keyframes */
 	uint64_t undo_bytes; /**< part of it: undo deltas */
 };
 

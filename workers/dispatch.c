@@ -229,6 +229,7 @@ int dispatch_open(struct dispatch *d, struct store *store, const struct settings
 	    .own = {.base = &store->base,
 	        .priv = &store->priv,
 	        .catalog = &store->catalog,
+	        .tiers_percent = TIERS_PERCENT,
 	        .take_fd = no_fd,
 	        .found = no_finding},
 	    .setup = {.base = &store->base,

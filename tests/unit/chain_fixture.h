@@ -34,7 +34,8 @@ static inline void chains_open_in(const char *parent)
 	chain_base = fixture;
 	cr_assert_eq(dir_make(&chain_priv, fixture.fd, ".varve", ".varve/"), 0);
 	cr_assert_eq(catalog_create(&chain_catalog), 0);
-	chain_context = (struct job_context) {.base = &chain_base, .priv = &chain_priv, .catalog = &chain_catalog};
+	chain_context = (struct job_context) {
+	    .base = &chain_base, .priv = &chain_priv, .catalog = &chain_catalog, .tiers_percent = TIERS_PERCENT};
 	cr_assert_eq(reader_open(READ_PREAD, 1, &chain_context.reader), 0);
 	cr_assert_eq(job_context_open(&chain_context), 0);
 	cr_assert_eq(delta_encoder_open(&chain_encoder), 0);
@@ -168,7 +169,7 @@ static inline void chain_tiers(struct chain *chain)
 		job_run(&chain_context, &job);
 		cr_assert_eq(job.result, 0, "%s", job.text);
 		cr_assert_lt(jobs++, 2 * chain->count + UNDO_KEEP, "it does not get on");
-		chain->tiers_to = job.tiers_to;
+		chain->tiers_to = job.tiers_gone ? 0 : job.tiers_to;
 		chain->undo_to = job.undo_to;
 	}
 }
