@@ -43,6 +43,7 @@ struct pool_setup {
 	unsigned nice; /**< 0: as the coordinator. Nobody gets back from it, so background work has a pool of
 	                    its own */
 	enum pool_io io;
+	unsigned tiers_percent; /**< job_context's */
 	uint64_t memory_limit; /**< bytes that a worker may take for its jobs; 0: no limit */
 	enum sandbox_mode sandbox;
 	const char *name; /**< of the processes, in `ps`; NULL: "worker" */

@@ -10,6 +10,7 @@
 
 #include "cpu.h"
 #include "err.h"
+#include "job.h"
 #include "log.h"
 #include "pool.h"
 #include "reader.h"
@@ -67,6 +68,10 @@ static const struct row rows[SETTINGS] = {
         .form = CHOICE,
         .choices = classes,
         .fallback = POOL_IO_LOW},
+    [SET_BACKGROUND_DISK] = {.name = "background-disk",
+        .allowed = "a number from 0 to 1000",
+        .max = 1000,
+        .fallback = TIERS_PERCENT},
     [SET_MEMORY_LIMIT] = {.name = "memory-limit",
         .allowed = "bytes from 32M to 64T (K, M, G, T stand for powers of 1,024), or 0 (none)",
         .form = BYTES,

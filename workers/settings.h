@@ -22,6 +22,7 @@ enum setting {
 	SET_SYNC, /**< enum varve_sync */
 	SET_BACKGROUND_NICE,
 	SET_BACKGROUND_IO, /**< enum pool_io */
+	SET_BACKGROUND_DISK, /**< hundredths of what the deltas take */
 	SET_MEMORY_LIMIT, /**< bytes; 0: none */
 	SET_LOG_LEVEL, /**< enum log_level */
 	SET_SANDBOX, /**< enum sandbox_mode */

@@ -237,7 +237,7 @@ static int open_context(struct worker *worker, struct job_context *context)
 	*context = (struct job_context) {.base = setup->base,
 	    .priv = setup->priv,
 	    .catalog = setup->catalog,
-	    .tiers_percent = TIERS_PERCENT,
+	    .tiers_percent = setup->tiers_percent,
 	    .take_fd = take_fd,
 	    .found = found,
 	    .beat = account,

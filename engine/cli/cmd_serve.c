@@ -36,6 +36,8 @@ static const struct argp_option serve_options[] = {
         1},
     {"background-nice", OPTION_SETTING + 7, "N", 0, "How nice background work is, 0 to 19 (10)", 1},
     {"background-io", OPTION_SETTING + 8, "CLASS", 0, "Its I/O priority: normal, low or idle (low)", 1},
+    {"background-disk", OPTION_SETTING + 11, "PERCENT", 0,
+        "What merged deltas and keyframes may take of the deltas' disk, 0 to 1000 (350)", 1},
     {"sandbox", OPTION_SETTING + 10, "MODE", 0, "Confine workers: on, off, or require: all of it, or no worker (on)",
         1},
     {"log-level", OPTION_SETTING + 9, "LEVEL", 0, "What is logged to stderr: off, error, warning, info or debug (info)",

@@ -78,6 +78,7 @@ Test(settings, the_defaults_are_those_of_the_documents)
 	expect(SET_IDLE_TIMEOUT, "60", "default");
 	expect(SET_IO, "auto", "default");
 	expect(SET_QUEUE_DEPTH, "64", "default");
+	expect(SET_BACKGROUND_DISK, "350", "default");
 	expect(SET_SYNC, "persist", "default");
 	expect(SET_BACKGROUND_NICE, "10", "default");
 	expect(SET_BACKGROUND_IO, "low", "default");
@@ -92,8 +93,9 @@ Test(settings, values_are_taken_at_both_ends_of_their_range_and_as_written)
 		uint64_t is;
 	} good[] = {{"workers", "1", 1}, {"workers", "1024", 1024}, {"min-workers", "0", 0}, {"idle-timeout", "0", 0},
 	    {"idle-timeout", "0.01", 10}, {"idle-timeout", "2.5", 2500}, {"idle-timeout", "31536000", 31536000000},
-	    {"queue-depth", "256", 256}, {"background-nice", "19", 19}, {"memory-limit", "0", 0},
-	    {"memory-limit", "32M", 32u << 20}, {"memory-limit", "3g", 3ull << 30}, {"memory-limit", "64T", 1ull << 46},
+	    {"queue-depth", "256", 256}, {"background-nice", "19", 19}, {"background-disk", "0", 0},
+	    {"background-disk", "1000", 1000}, {"memory-limit", "0", 0}, {"memory-limit", "32M", 32u << 20},
+	    {"memory-limit", "3g", 3ull << 30}, {"memory-limit", "64T", 1ull << 46},
 	    {"memory-limit", "33554433", 33554433}, {"io", "pread", READ_PREAD}, {"sync", "none", VARVE_SYNC_NONE},
 	    {"background-io", "idle", POOL_IO_IDLE}};
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -113,10 +115,11 @@ Test(settings, whatever_else_is_refused_with_its_name_and_what_is_allowed)
 	    {"workers", "", "1 to 1024"}, {"workers", "4 ", "1 to 1024"}, {"workers", "4x", "1 to 1024"},
 	    {"workers", "18446744073709551617", "1 to 1024"}, {"idle-timeout", "0.001", "0.01"},
 	    {"idle-timeout", "1.", "0.01"}, {"idle-timeout", "1e3", "0.01"}, {"idle-timeout", "31536001", "31536000"},
-	    {"queue-depth", "0", "1 to 256"}, {"background-nice", "20", "0 to 19"}, {"memory-limit", "1M", "32M"},
-	    {"memory-limit", "65T", "64T"}, {"memory-limit", "18446744073709551615T", "64T"},
-	    {"memory-limit", "2GB", "32M"}, {"io", "uringx", "uring"}, {"io", "", "uring"},
-	    {"sync", "PERSIST", "persist"}, {"background-io", "none", "idle"}};
+	    {"queue-depth", "0", "1 to 256"}, {"background-nice", "20", "0 to 19"},
+	    {"background-disk", "1001", "0 to 1000"}, {"background-disk", "3.5", "0 to 1000"},
+	    {"memory-limit", "1M", "32M"}, {"memory-limit", "65T", "64T"},
+	    {"memory-limit", "18446744073709551615T", "64T"}, {"memory-limit", "2GB", "32M"}, {"io", "uringx", "uring"},
+	    {"io", "", "uring"}, {"sync", "PERSIST", "persist"}, {"background-io", "none", "idle"}};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		char place[64];
 		snprintf(place, sizeof(place), "--%s is \"%s\"", bad[i].name, bad[i].value);
