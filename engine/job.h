@@ -47,6 +47,8 @@ enum {
 	JOB_SYNC = 1u << 1, /**< commit, publish: sync what is written; sync files: the whole file system at once */
 };
 
+struct sight_steps;
+
 struct job {
 	/* in */
 	uint32_t kind;
@@ -84,7 +86,7 @@ struct job {
 /** What a process needs to run jobs; made once, after fork(), and used for one job at a time. */
 struct job_context {
 	const struct dir *base;
-	const struct dir *priv; /**< .varve/ */
+	const struct dir *priv; /**< .varve/work/ */
 	const struct catalog *catalog;
 	struct reader *reader;
 	uint32_t
@@ -92,6 +94,12 @@ struct job_context {
 
 	/** the descriptor that belongs to a JOB_CHECKOUT; the context's to close. Or -errno. */
 	int (*take_fd)(void *arg, const struct job *job);
+	/** a descriptor, to read and write, for the backing file of a job's module; it is made if it is not there. The
+	 * context's to close. Or -errno. NULL: whoever runs the job may open and make it himself. */
+	int (*take_backing)(void *arg, const struct job *job);
+	/** take steps of publishing (sight.h), and @wait for what comes of it, or else return 0. NULL: whoever runs the job
+	 * may rename files of the base directory himself. */
+	int (*sight)(void *arg, const struct job *job, const struct sight_steps *steps, bool wait);
 	/** JOB_VERIFY: something was found. */
 	void (*found)(void *arg, const struct job *job, bool damage, const char *file, const char *problem);
 	/** a sign of life, cheap (no system call): due at least once a second or so in a job that may last long, or its

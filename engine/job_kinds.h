@@ -6,6 +6,10 @@
 
 #include "image.h"
 
+/** backing_for_job() - open the backing file to read and write; one that is missing is made, unless the job is JOB_DRY.
+ * By the coordinator, where whoever runs the job may not. A descriptor, or -errno. */
+int backing_for_job(struct job_context *context, const struct job *job, struct place *place);
+
 int job_restore(struct job_context *context, struct job *job);
 int job_checkout(struct job_context *context, struct job *job);
 int job_commit(struct job_context *context, struct job *job);

@@ -44,14 +44,6 @@ void publish_names_of(const struct job_context *context, uint32_t module, struct
 	name_private(names->last, id, "last");
 }
 
-/* The name under which the delta of entry @index is published. */
-static void published_delta(const struct job_context *context, uint32_t module, uint32_t index, struct place *place)
-{
-	const struct chain_entry *entry = chain_entry(context->catalog, module, index);
-	place->dir = context->base;
-	name_delta(place->name, &catalog_module(context->catalog, module)->id, &entry->id, entry->ordinal);
-}
-
 /* Image t differs from the base's although it has the base's id: its delta must be in sight. */
 static bool needs_delta_in_sight(const struct job_context *context, uint32_t module, uint32_t index)
 {
@@ -93,34 +85,40 @@ static int rebuild_pending(struct job_context *context, uint32_t module, uint32_
 }
 
 /* Sees to it that the delta of the newest entry @t >= 1 is where place_delta() says. */
-int publish_ensure_pending(struct job_context *context, uint32_t module, uint32_t t, const struct publish_names *names)
+int publish_ensure_pending(
+    struct job_context *context, const struct job *job, uint32_t t, const struct publish_names *names)
 {
+	uint32_t module = job->module;
 	const struct chain_entry *entry = chain_entry(context->catalog, module, t);
 	struct place pending = {.dir = context->priv}, published;
 	snprintf(pending.name, sizeof(pending.name), "%s", names->delta);
-	published_delta(context, module, t, &published);
+	sight_delta(context, module, t, &published);
 	if (needs_delta_in_sight(context, module, t) && file_exists(published.dir, published.name))
 		return 0;
 	if (file_exists(pending.dir, pending.name) && delta_matches(context, &pending, entry))
 		return 0;
 	if (file_exists(published.dir, published.name) && delta_matches(context, &published, entry))
-		return file_rename(published.dir, published.name, pending.dir, pending.name);
+		return sight_one(context, job, SIGHT_DELTA_BACK, t);
 	return rebuild_pending(context, module, t, names);
 }
 
 /* Step 1, for entry @index, which is the newest but one. */
-int publish_delta(struct job_context *context, uint32_t module, uint32_t index, const struct publish_names *names)
+int publish_delta(struct job_context *context, const struct job *job, uint32_t index, const struct publish_names *names,
+    struct sight_steps *steps)
 {
 	struct place pending = {.dir = context->priv}, published;
+	int r = 0;
 	snprintf(pending.name, sizeof(pending.name), "%s", names->delta);
-	published_delta(context, module, index, &published);
+	sight_delta(context, job->module, index, &published);
 	/* The whole image goes next. This is the last time that a damaged delta can be made again. */
-	if (delta_matches(context, &pending, chain_entry(context->catalog, module, index)))
-		return file_rename(pending.dir, pending.name, published.dir, published.name);
-	if (file_exists(published.dir, published.name))
-		return 0;
-	int r = publish_ensure_pending(context, module, index, names);
-	return r ? r : file_rename(context->priv, names->delta, published.dir, published.name);
+	if (!delta_matches(context, &pending, chain_entry(context->catalog, job->module, index))) {
+		if (file_exists(published.dir, published.name))
+			return 0;
+		r = publish_ensure_pending(context, job, index, names);
+	}
+	if (!r)
+		sight_add(steps, SIGHT_DELTA, index);
+	return r;
 }
 
 /* ---- the last image --------------------------------------------------------------------------------------------- */
@@ -177,7 +175,7 @@ static int copy_file(struct job_context *context, int from, int to, uint64_t siz
 		if (r == -EXDEV || r == -ENOSYS || r == -EOPNOTSUPP || r == -EINVAL)
 			r = copy_by_hand(context, from, to, (uint64_t)data, (uint64_t)(end - data), names);
 		else if (r)
-			r = fail_sys(-r, ".varve/%s: copying the image", names->last);
+			r = fail_sys(-r, "%s%s: copying the image", context->priv->label, names->last);
 	}
 	return r;
 }
@@ -221,17 +219,26 @@ static int copy_changed(
 	return r;
 }
 
-/* Steps 2 and 3. */
+/* Steps 1 and 2. */
+static int clear_sight(struct job_context *context, const struct job *job, const struct publish_names *names)
+{
+	struct sight_steps steps = {0};
+	struct place before;
+	int r = publish_delta(context, job, job->target - 1, names, &steps);
+	if (!r)
+		r = fault_at("publish.delta") ? fail_sys(EIO, "%s", names->delta) : 0;
+	if (r)
+		return r;
+	place_last(context, job->module, job->target - 1, &before);
+	if (before.dir == context->base && file_exists(before.dir, before.name))
+		sight_add(&steps, SIGHT_HIDE, job->target - 1);
+	return sight_ask(context, job, &steps);
+}
+
+/* Step 3. */
 static int carry_last(struct job_context *context, struct job *job, int backing, const struct publish_names *names)
 {
 	struct job_scratch *s = context->scratch;
-	struct place before;
-	place_last(context, job->module, job->target - 1, &before);
-	if (before.dir == context->base && file_exists(before.dir, before.name)) {
-		int r = file_rename(before.dir, before.name, context->priv, names->last);
-		if (r)
-			return r;
-	}
 	int r = fault_at("publish.hidden");
 	if (r)
 		return fail_sys(-r, "%s", names->last);
@@ -243,7 +250,8 @@ static int carry_last(struct job_context *context, struct job *job, int backing,
 		return r;
 	int fd = file_open(context->priv, names->last, O_RDWR);
 	if (fd < 0)
-		return fd == -ENOENT ? fail(EBADMSG, ".varve/%s: the last image has gone", names->last) : fd;
+		return fd == -ENOENT ? fail(EBADMSG, "%s%s: the last image has gone", context->priv->label, names->last)
+		                     : fd;
 	if (s->delta.old_size != s->delta.new_size)
 		r = file_resize(fd, s->delta.new_size, context->priv, names->last);
 	if (!r)
@@ -255,25 +263,20 @@ static int carry_last(struct job_context *context, struct job *job, int backing,
 }
 
 /* Steps 4 and 5. */
-static int put_in_sight(struct job_context *context, uint32_t module, uint32_t t, const struct publish_names *names)
+static int put_in_sight(struct job_context *context, const struct job *job, const struct publish_names *names)
 {
+	uint32_t t = job->target;
+	struct sight_steps steps = {0};
+	struct place last;
 	int r = fault_at("publish.carried");
 	if (r)
 		return fail_sys(-r, "%s", names->last);
-	struct place last;
-	place_last(context, module, t, &last);
-	if (last.dir == context->base) {
-		r = file_rename(context->priv, names->last, last.dir, last.name);
-		if (!r)
-			r = fault_at("publish.last") ? fail_sys(EIO, "%s", last.name) : 0;
-	}
-	if (r)
-		return r;
-	if (!needs_delta_in_sight(context, module, t))
-		return file_rename(context->priv, names->next, context->priv, names->delta);
-	struct place published;
-	published_delta(context, module, t, &published);
-	return file_rename(context->priv, names->next, published.dir, published.name);
+	place_last(context, job->module, t, &last);
+	if (last.dir == context->base)
+		sight_add(&steps, SIGHT_LAST, t);
+	sight_add(&steps, needs_delta_in_sight(context, job->module, t) ? SIGHT_NEXT : SIGHT_KEEP, t);
+	r = sight_tell(context, job, &steps);
+	return r ? r : fault_at("publish.last") ? fail_sys(EIO, "%s", last.name) : 0;
 }
 
 static int publish_next(struct job_context *context, struct job *job, const struct publish_names *names)
@@ -281,16 +284,12 @@ static int publish_next(struct job_context *context, struct job *job, const stru
 	int backing = file_open(context->base, names->backing, O_RDONLY);
 	if (backing < 0)
 		return backing;
-	int r = 0;
-	if (job->target >= 2)
-		r = publish_delta(context, job->module, job->target - 1, names);
-	if (!r)
-		r = fault_at("publish.delta") ? fail_sys(EIO, "%s", names->delta) : 0;
+	int r = job->target >= 2 ? clear_sight(context, job, names) : 0;
 	if (!r)
 		r = job->target == 1 ? first_last(context, job, backing, names)
 		                     : carry_last(context, job, backing, names);
 	close(backing);
-	return r ? r : put_in_sight(context, job->module, job->target, names);
+	return r ? r : put_in_sight(context, job, names);
 }
 
 int job_publish(struct job_context *context, struct job *job)
@@ -302,7 +301,7 @@ int job_publish(struct job_context *context, struct job *job)
 		return 0; /* another worker was through with it before it died */
 	if (job->target > 0)
 		return publish_next(context, job, &names);
-	struct place base;
-	place_base(context, job->module, &base);
-	return file_rename(context->priv, names.next, base.dir, base.name);
+	struct sight_steps steps = {0};
+	sight_add(&steps, SIGHT_BASE, 0);
+	return sight_tell(context, job, &steps);
 }

@@ -91,7 +91,7 @@ static int bring(struct job_context *context, struct job *job, int fd, const str
 int job_restore(struct job_context *context, struct job *job)
 {
 	struct place place;
-	int fd = backing_open(context->base, context->catalog, job->module, !(job->flags & JOB_DRY), &place);
+	int fd = backing_for_job(context, job, &place);
 	if (fd < 0 && !(fd == -ENOENT && (job->flags & JOB_DRY)))
 		return fd;
 	job->size = chain_entry(context->catalog, job->module, job->target)->size;

@@ -216,9 +216,8 @@ int job_write_shard(struct job_context *context, struct job *job)
 		r = build(&x);
 	if (!r)
 		r = fault_at("restore.built");
-	place_backing(context->base, context->catalog, job->module, &x.place);
 	if (!r)
-		r = x.rebuild.fd = file_open(x.place.dir, x.place.name, job->flags & JOB_DRY ? O_RDONLY : O_RDWR);
+		r = x.rebuild.fd = backing_for_job(context, job, &x.place);
 	if (r >= 0)
 		r = write_windows(&x);
 	if (!r)

@@ -224,8 +224,8 @@ static void done(struct op *op, const struct job *job)
 	if (!p)
 		return;
 	if (c->phase == PUBLISH) {
-		/* What failed is mended before it is next used: the commit is made. */
-		op->store->unpublished |= job->result != 0;
+		/* What failed is mended before it is next used: the commit is made. That nothing has need not be believed. */
+		op->store->unpublished |= job->result != 0 || store_wants_repair(op->store, job->module);
 		return;
 	}
 	if (job->result) {

@@ -20,7 +20,7 @@ int session_lock(struct store *store)
 	if (store->read_only)
 		return fail(
 		    EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
-	int fd = openat(store->priv.fd, "session", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(store->own.fd, "session", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail_sys(errno, ".varve/session");
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -97,8 +97,8 @@ static int make_mark(struct store *store, const struct varve_id *id, bool make)
 	char name[NAME_MAX_SIZE];
 	name_private(name, id, "new");
 	if (!make)
-		return file_unlink(&store->priv, name);
-	int fd = file_create(&store->priv, name);
+		return file_unlink(&store->own, name);
+	int fd = file_create(&store->own, name);
 	if (fd >= 0)
 		close(fd);
 	return fd < 0 ? fd : 0;

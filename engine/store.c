@@ -18,6 +18,7 @@
 #include "names.h"
 
 #define PRIVATE ".varve"
+#define WORK "work"
 #define CLEAN "clean"
 
 static void notice(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -61,7 +62,7 @@ static bool holds_a_store(const struct store *store)
 
 static int take_lock(struct store *store)
 {
-	store->lock = openat(store->priv.fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	store->lock = openat(store->own.fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (store->lock < 0)
 		return fail_sys(errno, PRIVATE "/lock");
 	if (flock(store->lock, LOCK_EX | LOCK_NB) == 0)
@@ -76,6 +77,7 @@ static int take_lock(struct store *store)
 void store_unlock(struct store *store)
 {
 	dir_close(&store->priv);
+	dir_close(&store->own);
 	dir_close(&store->base);
 	if (store->lock >= 0)
 		close(store->lock);
@@ -84,7 +86,8 @@ void store_unlock(struct store *store)
 
 int store_lock(struct store *store, const char *path, bool create)
 {
-	*store = (struct store) {.path = path, .base.fd = -1, .priv.fd = -1, .lock = -1, .session.lock = -1};
+	*store = (struct store) {
+	    .path = path, .base.fd = -1, .own.fd = -1, .priv.fd = -1, .lock = -1, .session.lock = -1};
 	int r = open_base(store, create);
 	if (r)
 		return r;
@@ -92,33 +95,44 @@ int store_lock(struct store *store, const char *path, bool create)
 		return fail(ENOENT, "%s holds no store", path);
 	r = faccessat(store->base.fd, ".", W_OK, AT_EACCESS) < 0 ? -errno : 0;
 	if (!r)
-		r = dir_make(&store->priv, store->base.fd, PRIVATE, PRIVATE "/");
+		r = dir_make(&store->own, store->base.fd, PRIVATE, PRIVATE "/");
 	else
 		fail_sys(-r, "the directory %s can not be written", path);
 	if (!r)
 		r = take_lock(store);
+	if (!r)
+		r = dir_make(&store->priv, store->own.fd, WORK, PRIVATE "/" WORK "/");
 	if (r != -EROFS && r != -EACCES)
 		return r;
 	/* What is there can still be read. */
 	store->read_only = true;
 	if (!holds_a_store(store))
 		return r;
-	if (store->priv.fd < 0)
-		dir_open(&store->priv, store->base.fd, PRIVATE, PRIVATE "/");
+	if (store->own.fd < 0)
+		dir_open(&store->own, store->base.fd, PRIVATE, PRIVATE "/");
+	if (store->own.fd >= 0 && store->priv.fd < 0)
+		dir_open(&store->priv, store->own.fd, WORK, PRIVATE "/" WORK "/");
 	return 0;
 }
 
 /* ---- mending ---------------------------------------------------------------------------------------------------- */
 
+/* One directory that is swept. */
+struct sweep {
+	struct store *store;
+	const struct dir *dir;
+};
+
 /* Files in .varve/ that no commit refers to: half written ones, and those of modules that were never committed. */
 static int sweep_one(void *arg, const char *name)
 {
-	struct store *store = arg;
+	const struct sweep *sweep = arg;
+	struct store *store = sweep->store;
 	struct varve_id id;
 	char text[VARVE_ID_TEXT + 1];
 	const char *dot = strchr(name, '.'), *end = strrchr(name, '.');
 	if (end && strcmp(end, FILE_TEMPORARY) == 0)
-		file_unlink(&store->priv, name);
+		file_unlink(sweep->dir, name);
 	if (!dot || dot - name != VARVE_ID_TEXT)
 		return 0;
 	memcpy(text, name, VARVE_ID_TEXT);
@@ -131,13 +145,25 @@ static int sweep_one(void *arg, const char *name)
 	if (deployed && !known)
 		file_unlink(&store->base, text);
 	if (deployed || !known || strcmp(dot, ".repair") == 0 || strcmp(dot, ".table") == 0)
-		file_unlink(&store->priv, name);
+		file_unlink(sweep->dir, name);
 	return 0;
+}
+
+/* An earlier version had all files in .varve/ itself. */
+static int adopt_one(void *arg, const char *name)
+{
+	struct store *store = arg;
+	const char *dot = strchr(name, '.');
+	if (!dot || dot - name != VARVE_ID_TEXT || strspn(name, "0123456789ABCDEF") != VARVE_ID_TEXT ||
+	    strcmp(dot, ".new") == 0)
+		return 0;
+	return file_rename(&store->own, name, &store->priv, name);
 }
 
 static void mend(struct store *store, struct job_context *own)
 {
-	dir_each(&store->priv, sweep_one, store);
+	dir_each(&store->own, sweep_one, &(struct sweep) {store, &store->own});
+	dir_each(&store->priv, sweep_one, &(struct sweep) {store, &store->priv});
 	for (uint32_t m = 0; m < catalog_count(&store->catalog); m++) {
 		if (!store_wants_repair(store, m))
 			continue;
@@ -178,7 +204,7 @@ int store_open(struct store *store, struct job_context *own, enum varve_sync syn
 		r = history_open(&store->history, &store->catalog);
 	if (!r)
 		r = journal_open(
-		    &store->journal, &store->base, &store->priv, &store->history, store->read_only, &store->notices);
+		    &store->journal, &store->base, &store->own, &store->history, store->read_only, &store->notices);
 	if (!r)
 		r = know_synced(store);
 	if (r)
@@ -187,11 +213,13 @@ int store_open(struct store *store, struct job_context *own, enum varve_sync syn
 		store->stamps.fd = -1;
 		return 0;
 	}
-	r = stamps_open(&store->stamps, &store->priv, store->history.store);
+	r = stamps_open(&store->stamps, &store->own, store->history.store);
+	if (!r)
+		r = dir_each(&store->own, adopt_one, store);
 	if (r)
 		return r;
-	if (file_exists(&store->priv, CLEAN))
-		return file_unlink(&store->priv, CLEAN);
+	if (file_exists(&store->own, CLEAN))
+		return file_unlink(&store->own, CLEAN);
 	mend(store, own);
 	store->unsettled = store->history.current != COMMIT_NONE;
 	return 0;
@@ -200,8 +228,8 @@ int store_open(struct store *store, struct job_context *own, enum varve_sync syn
 void store_close(struct store *store, bool clean)
 {
 	bool all_well = !store->unsettled && !store->unpublished && !store->unmended;
-	if (clean && !store->read_only && all_well && store->priv.fd >= 0) {
-		int fd = file_create(&store->priv, CLEAN);
+	if (clean && !store->read_only && all_well && store->own.fd >= 0) {
+		int fd = file_create(&store->own, CLEAN);
 		if (fd >= 0)
 			close(fd);
 	}

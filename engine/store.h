@@ -47,7 +47,8 @@ struct module_work {
 struct store {
 	const char *path;
 	struct dir base;
-	struct dir priv;
+	struct dir own; /**< .varve/: what only the coordinator writes: lock, socket, journal, stamps, marks */
+	struct dir priv; /**< .varve/work/: modules' files, which workers make */
 	int lock; /**< .varve/lock */
 	bool read_only;
 	bool

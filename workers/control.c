@@ -10,9 +10,12 @@
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "backing.h"
 #include "pool_state.h"
 #include "ring_memory.h"
+#include "sight.h"
 #include "sock.h"
 
 /** As many packets are heard in one go: more than a socket's buffer holds, so that all that was said before a job's end
@@ -88,34 +91,91 @@ static bool hear_denied(struct pool *pool, uint32_t index, struct cursor *packet
 	return true;
 }
 
-/** claimed() - the job that the worker @index says this is about, if it has it and it is of @kind; else NULL. */
-static struct posted *claimed(struct pool *pool, uint32_t index, struct cursor *packet, uint32_t kind)
+/** claimed() - the job that the worker @index says this is about, in @job as it was posted, if that worker has it; else
+ * NULL. */
+static struct posted *claimed(struct pool *pool, uint32_t index, struct cursor *packet, const struct job **job)
 {
 	struct ticket ticket = {.slot = cursor_u32(packet)};
 	ticket.generation = cursor_u32(packet);
-	if (packet->bad || ring_owner(&pool->ring, ticket) != index || ring_job(&pool->ring, ticket.slot)->kind != kind)
+	if (packet->bad || ring_owner(&pool->ring, ticket) != index)
 		return NULL;
 	struct posted *posted = &pool->posted[ticket.slot];
+	*job = ring_job(&pool->ring, ticket.slot);
 	return posted->used && posted->generation == ticket.generation ? posted : NULL;
+}
+
+/** answer() - @result, or the sentence that goes with it; @fd: beside it, or -1. */
+static bool answer(struct pool *pool, uint32_t index, int result, int fd)
+{
+	struct buf packet = {0};
+
+	buf_u8(&packet, CONTROL_ANSWER);
+	buf_u32(&packet, (uint32_t)(result < 0 ? result : 0));
+	control_put_string(&packet, result < 0 ? err_text() : "");
+	/* If its socket is full it has asked without listening. */
+	bool sent = !packet.bad && sock_send(pool->places[index].control, packet.data, packet.size, fd) >= 0;
+	buf_free(&packet);
+	return sent;
+}
+
+static struct job_context own_context(const struct pool *pool)
+{
+	return (struct job_context) {
+	    .base = pool->setup.base, .priv = pool->setup.priv, .catalog = pool->setup.catalog};
 }
 
 static bool answer_fd(struct pool *pool, uint32_t index, struct cursor *packet)
 {
-	struct posted *posted = claimed(pool, index, packet, JOB_CHECKOUT);
-	int fd = posted ? posted->fd : -1;
-	uint8_t answer[5] = {CONTROL_FD};
+	const struct job *job;
+	struct posted *posted = claimed(pool, index, packet, &job);
+	struct job_context context = own_context(pool);
 
 	if (packet->bad)
 		return false;
-	put_le32(answer + 1, fd >= 0 ? 0 : (uint32_t)-EBADF);
-	/* If its socket is full it has asked without listening. */
-	return sock_send(pool->places[index].control, answer, sizeof(answer), fd) >= 0;
+	if (!posted || (job->kind == JOB_CHECKOUT && posted->fd < 0))
+		return answer(pool, index, fail(EBADF, "there is no descriptor for this job; try again"), -1);
+	if (job->kind == JOB_CHECKOUT)
+		return answer(pool, index, 0, posted->fd);
+	int fd = backing_give(&context, job);
+	bool sent = answer(pool, index, fd, fd);
+	if (fd >= 0)
+		close(fd);
+	return sent;
+}
+
+/* A worker may not rename what is in sight: it says which steps of its job are due. */
+static bool hear_sight(struct pool *pool, uint32_t index, struct cursor *packet)
+{
+	const struct job *job;
+	struct posted *posted = claimed(pool, index, packet, &job);
+	struct job_context context = own_context(pool);
+	struct sight_steps steps = {0};
+	bool waits = cursor_u8(packet);
+	uint8_t count = cursor_u8(packet);
+
+	for (uint8_t i = 0; i < count && i < SIGHT_STEPS; i++) {
+		uint8_t step = cursor_u8(packet);
+		sight_add(&steps, (enum sight_step)step, cursor_u32(packet));
+	}
+	if (packet->bad || count > SIGHT_STEPS)
+		return false;
+	int result = posted ? sight_take(&context, job, &steps)
+	                    : fail(EBADF, "a worker asked for a step of a job that is not its own");
+	if (waits)
+		return answer(pool, index, result, -1);
+	/* The job has ended, or is about to: with this, if it failed. */
+	if (posted && result < 0 && !posted->failed) {
+		posted->failed = result;
+		snprintf(posted->failure, sizeof(posted->failure), "%s", err_text());
+	}
+	return true;
 }
 
 static bool hear_found(struct pool *pool, uint32_t index, struct cursor *packet)
 {
 	char file[CONTROL_STRING_MAX], problem[CONTROL_STRING_MAX];
-	struct posted *posted = claimed(pool, index, packet, JOB_VERIFY);
+	const struct job *job;
+	struct posted *posted = claimed(pool, index, packet, &job);
 	bool damage = cursor_u8(packet) != 0;
 
 	control_string(packet, file);
@@ -123,7 +183,7 @@ static bool hear_found(struct pool *pool, uint32_t index, struct cursor *packet)
 	if (packet->bad)
 		return false;
 	/* A job that is run again comes by the same files in the same order. */
-	if (posted && posted->found++ == posted->findings) {
+	if (posted && job->kind == JOB_VERIFY && posted->found++ == posted->findings) {
 		posted->findings++;
 		pool->events.found(pool->events.arg, posted->cookie, damage, file, problem);
 	}
@@ -141,6 +201,8 @@ static bool hear(struct pool *pool, uint32_t index, struct cursor *packet)
 		return hear_denied(pool, index, packet);
 	case CONTROL_WANT_FD:
 		return answer_fd(pool, index, packet);
+	case CONTROL_SIGHT:
+		return hear_sight(pool, index, packet);
 	case CONTROL_FOUND:
 		return hear_found(pool, index, packet);
 	default:

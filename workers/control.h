@@ -5,7 +5,12 @@
  *   HELLO    str reader's name, str reason,
  *            str state of its sandbox, str reason           -
  *   FAILED   str sentence: it can not start, and ends       -
- *   WANT_FD  u32 slot, u32 generation of a JOB_CHECKOUT     FD  i32 result, and the descriptor beside it if it is 0
+ *   WANT_FD  u32 slot, u32 generation of a JOB_CHECKOUT,
+ *            or of a job that writes to a backing file      ANSWER  i32 result, str sentence, and the descriptor beside
+ *                                                           it if the result is 0
+ *   SIGHT    u32 slot, u32 generation of a job that
+ *            publishes or repairs, u8 whether it waits,
+ *            u8 count, then u8 step, u32 entry (sight.h)    ANSWER  i32 result, str sentence, if it waits
  *   FOUND    u32 slot, u32 generation of a JOB_VERIFY, u8 damage, str file, str problem
  *   DENIED   u32 system call: it was not made               -
  *
@@ -23,8 +28,9 @@ enum control_type {
 	CONTROL_FAILED,
 	CONTROL_WANT_FD,
 	CONTROL_FOUND,
-	CONTROL_FD,
+	CONTROL_ANSWER,
 	CONTROL_DENIED,
+	CONTROL_SIGHT,
 };
 
 /** Longest string in a packet, with its NUL; longer ones are cut. */

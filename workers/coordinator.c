@@ -261,7 +261,7 @@ static bool last_look(struct coordinator *c)
 {
 	if (c->stop || c->listener < 0)
 		return true;
-	file_unlink(&c->store.priv, SOCKET_NAME);
+	file_unlink(&c->store.own, SOCKET_NAME);
 	accept_all(c);
 	if (!c->peers_count)
 		return true;
@@ -302,7 +302,7 @@ int coordinator_run(const struct coordinator_options *options)
 	while (!last_look(&c));
 	notify_stopping(&c.notify);
 	if (c.listener >= 0 && !c.handed)
-		file_unlink(&c.store.priv, SOCKET_NAME);
+		file_unlink(&c.store.own, SOCKET_NAME);
 	metrics_socket_close(&c.metrics);
 	while (c.peers) {
 		struct peer *peer = c.peers;

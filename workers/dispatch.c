@@ -215,6 +215,7 @@ static void set_up_background(struct dispatch *d, const uint64_t *set)
 	d->background_setup.io = (enum pool_io)set[SET_BACKGROUND_IO];
 	d->background_setup.patience = BACKGROUND_PATIENCE;
 	d->background_setup.name = "bg";
+	d->background_setup.writes_backing = false;
 }
 
 int dispatch_open(struct dispatch *d, struct store *store, const struct settings *settings, int epoll,
@@ -236,6 +237,7 @@ int dispatch_open(struct dispatch *d, struct store *store, const struct settings
 	        .priv = &store->priv,
 	        .catalog = &store->catalog,
 	        .lock = store->lock,
+	        .writes_backing = true,
 	        .method = (enum read_method)set[SET_IO],
 	        .depth = (unsigned)set[SET_QUEUE_DEPTH],
 	        .min = (unsigned)set[SET_MIN_WORKERS],

@@ -222,9 +222,13 @@ unsigned pool_reap(struct pool *pool)
 	while (count < RING_SLOTS && ring_reap(&pool->ring, &job, &ticket)) {
 		if (!pool->posted[ticket.slot].used)
 			continue;
-		/* What was found was said before the job ended, but on another channel. */
-		if (job.kind == JOB_VERIFY)
+		/* What was found, or is to be put in sight, was said before the job ended, but on another channel. */
+		if (job.kind == JOB_VERIFY || job.kind == JOB_PUBLISH)
 			control_drain(pool, ring_owner(&pool->ring, ticket));
+		if (pool->posted[ticket.slot].failed && !job.result) {
+			job.result = pool->posted[ticket.slot].failed;
+			snprintf(job.text, sizeof(job.text), "%s", pool->posted[ticket.slot].failure);
+		}
 		pool->jobs++;
 		count++;
 		pool_end(pool, ticket.slot, &job);

@@ -46,6 +46,7 @@ struct pool_setup {
 	unsigned tiers_percent; /**< job_context's */
 	uint64_t memory_limit; /**< bytes that a worker may take for its jobs; 0: no limit */
 	enum sandbox_mode sandbox;
+	bool writes_backing; /**< its workers may write to backing files */
 	const char *name; /**< of the processes, in `ps`; NULL: "worker" */
 };
 

@@ -36,6 +36,8 @@ struct posted {
 	uint32_t generation;
 	uint32_t findings; /**< passed on, by all of its runs */
 	uint32_t found; /**< heard of in this run: those that an earlier run told of are not told again */
+	int failed; /**< what its worker left to be done for it, as the last thing, has failed: -errno */
+	char failure[ERR_TEXT];
 	void *cookie;
 };
 

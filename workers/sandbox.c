@@ -4,7 +4,8 @@
  * It decodes what others wrote for a living. Whoever takes it over by that shall have nothing but what a worker has:
  *
  *   1. no_new_privs     nothing that it could execute gives it more; the next two need it
- *   2. Landlock         files beneath the base directory, no others; no TCP, no signals to other processes
+ *   2. Landlock         files beneath the base directory, no others, and few of them to be written; no TCP, no signals
+ *                       to other processes
  *   3. capabilities     root's powers over the system are gone; those over files stay
  *   4. seccomp          the system calls of its work, no others; no way back
  *
@@ -109,10 +110,15 @@ int sandbox_enter(enum sandbox_mode mode, const struct sandbox_needs *needs, str
 		return note(mode, fail_sys(errno, "prctl(PR_SET_NO_NEW_PRIVS)"), &missing, result);
 	if ((err = note(mode, landlock_enter(needs), &missing, result)) < 0)
 		return err;
+	if ((err = note(mode, landlock_gaps(false), &missing, result)) < 0)
+		return err;
 	if ((err = note(mode, drop_capabilities(), &missing, result)) < 0)
 		return err;
+	unsigned before = missing;
 	if ((err = note(mode, filter_enter(needs), &missing, result)) < 0)
 		return err;
+	if (missing > before)
+		note(mode, landlock_gaps(true), &missing, result);
 	result->state = missing ? "partial" : "on";
 	err_clear();
 	return 0;
@@ -130,7 +136,11 @@ void sandbox_foresee(enum sandbox_mode mode, struct sandbox_result *result)
 	if (note(SANDBOX_ON, no_sanitizer(), &missing, result) < 0 || missing)
 		return;
 	note(SANDBOX_ON, landlock_check(), &missing, result);
+	note(SANDBOX_ON, landlock_gaps(false), &missing, result);
+	unsigned before = missing;
 	note(SANDBOX_ON, filter_check(), &missing, result);
+	if (missing > before)
+		note(SANDBOX_ON, landlock_gaps(true), &missing, result);
 	result->state = missing ? "partial" : "on";
 }
 
@@ -139,6 +149,8 @@ int sandbox_check(void)
 	int err = no_sanitizer();
 	if (err == 0)
 		err = landlock_check();
+	if (err == 0)
+		err = landlock_gaps(false);
 	if (err == 0)
 		err = filter_check();
 	if (err < 0)

@@ -8,6 +8,7 @@
 
 #include "err.h"
 
+struct catalog;
 struct dir;
 
 enum sandbox_mode {
@@ -18,7 +19,9 @@ enum sandbox_mode {
 
 /** What a worker needs to get through. */
 struct sandbox_needs {
-	const struct dir *base; /**< it may reach what is beneath, .varve/ included, and nothing else */
+	const struct dir *base; /**< it may read what is beneath, .varve/ included, and nothing else */
+	const struct dir *priv; /**< beneath this one it may make, change and remove files, too */
+	const struct catalog *catalog; /**< it may write to the backing files of these modules; NULL: to none */
 	int control; /**< the only socket that it may use */
 	bool uring; /**< it has a ring */
 };
@@ -52,6 +55,10 @@ int sandbox_check(void);
  * landlock_check() - whether it would. Return 0, or -errno with a sentence. */
 int landlock_enter(const struct sandbox_needs *needs);
 int landlock_check(void);
+
+/** landlock_gaps() - what an older Landlock lets through in spite of the filter of system calls; @alone: what that would
+ * see to, if it were there. Returns 0, or -errno with a sentence. */
+int landlock_gaps(bool alone);
 
 /** filter_enter() - no system calls but those that are needed; the last step. filter_check() - whether there are
  * filters here. Return 0, or -errno with a sentence. */

@@ -136,6 +136,7 @@ static void settle(struct pool *pool, int what, struct ticket was, struct ticket
 	if (what == 1) {
 		posted->generation = now.generation;
 		posted->found = 0;
+		posted->failed = 0;
 		return;
 	}
 	snprintf(text, sizeof(text),

@@ -32,6 +32,7 @@
 #include "control.h"
 #include "cpu.h"
 #include "fault.h"
+#include "sight.h"
 #include "sock.h"
 #include "worker_limits.h"
 
@@ -72,32 +73,73 @@ static void begin_packet(struct worker *worker, enum control_type type)
 	buf_u8(&worker->packet, (uint8_t)type);
 }
 
-static int take_fd(void *arg, const struct job *job)
+/** begin_question() - a packet about the job under way. */
+static void begin_question(struct worker *worker, enum control_type type)
 {
-	struct worker *worker = arg;
-	uint8_t answer[16];
-	ssize_t size;
-	int fd = -1;
-
-	(void)job;
-	begin_packet(worker, CONTROL_WANT_FD);
+	begin_packet(worker, type);
 	buf_u32(&worker->packet, worker->ticket.slot);
 	buf_u32(&worker->packet, worker->ticket.generation);
+}
+
+/** ask() - send the question that is in the packet, and wait for the answer: its result, with the sentence. */
+static int ask(struct worker *worker, int *fd)
+{
+	uint8_t answer[16 + CONTROL_STRING_MAX];
+	char sentence[CONTROL_STRING_MAX];
+	ssize_t size;
+
+	*fd = -1;
 	say(worker);
 	do
-		size = sock_recv(worker->start->control, answer, sizeof(answer), &fd);
+		size = sock_recv(worker->start->control, answer, sizeof(answer), fd);
 	while (size == -EINTR);
 	if (size <= 0)
 		_exit(1);
-
 	struct cursor cursor = cursor_over(answer, (size_t)size);
 	uint8_t type = cursor_u8(&cursor);
 	int32_t result = (int32_t)cursor_u32(&cursor);
-	if (!cursor.bad && type == CONTROL_FD && result == 0 && fd >= 0)
+	control_string(&cursor, sentence);
+	if (cursor.bad || type != CONTROL_ANSWER)
+		_exit(1);
+	return result < 0 ? fail_with(-result, sentence) : 0;
+}
+
+static int take_fd(void *arg, const struct job *job)
+{
+	struct worker *worker = arg;
+	int fd;
+
+	(void)job;
+	begin_question(worker, CONTROL_WANT_FD);
+	int err = ask(worker, &fd);
+	if (err == 0 && fd >= 0)
 		return fd;
 	if (fd >= 0)
 		close(fd);
-	return fail(result < 0 ? -result : EPROTO, "the coordinator has no descriptor for this checkout; try again");
+	return err ? err : fail(EPROTO, "the coordinator has sent no descriptor; try again");
+}
+
+static int sight(void *arg, const struct job *job, const struct sight_steps *steps, bool wait)
+{
+	struct worker *worker = arg;
+	int fd;
+
+	(void)job;
+	begin_question(worker, CONTROL_SIGHT);
+	buf_u8(&worker->packet, wait);
+	buf_u8(&worker->packet, (uint8_t)steps->count);
+	for (uint32_t i = 0; i < steps->count; i++) {
+		buf_u8(&worker->packet, (uint8_t)steps->list[i].step);
+		buf_u32(&worker->packet, steps->list[i].entry);
+	}
+	if (!wait) {
+		say(worker);
+		return 0;
+	}
+	int err = ask(worker, &fd);
+	if (fd >= 0)
+		close(fd);
+	return err;
 }
 
 static void found(void *arg, const struct job *job, bool damage, const char *file, const char *problem)
@@ -239,6 +281,8 @@ static int open_context(struct worker *worker, struct job_context *context)
 	    .catalog = setup->catalog,
 	    .tiers_percent = setup->tiers_percent,
 	    .take_fd = take_fd,
+	    .take_backing = take_fd,
+	    .sight = sight,
 	    .found = found,
 	    .beat = account,
 	    .urgent = urgent,
@@ -342,6 +386,8 @@ static int confine(const struct worker_start *start, const struct reader *reader
 {
 	struct sandbox_needs needs = {
 	    .base = start->setup->base,
+	    .priv = start->setup->priv,
+	    .catalog = start->setup->writes_backing ? start->setup->catalog : NULL,
 	    .control = start->control,
 	    .uring = reader_has_ring(reader),
 	};

@@ -216,13 +216,14 @@ static int file_take(void *arg, const char *name)
 /* ---- all files -------------------------------------------------------------------------------------------------- */
 
 struct marks {
-	struct stat stats[4];
+	struct stat stats[5];
 };
 
 /* What a commit, and each step of putting it in sight, changes. */
 static struct marks marks_take(const struct scratch *scratch)
 {
-	static const char *const names[] = {".", "commits", STORE_PRIVATE, STORE_PRIVATE "/journal"};
+	static const char *const names[] = {
+	    ".", "commits", STORE_PRIVATE, STORE_PRIVATE "/journal", STORE_WORK};
 	struct marks marks = {0};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -241,20 +242,22 @@ static bool marks_equal(const struct marks *a, const struct marks *b)
 	return equal;
 }
 
-static int take_private(struct pass *pass)
+static int open_directory(int parent, const char *name)
 {
-	int dir = pass->scratch->dir, code = EXIT_DONE;
+	return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
 
-	pass->from = openat(pass->scratch->store, STORE_PRIVATE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (mkdirat(dir, STORE_PRIVATE, 0700))
-		code = complain("%s/" STORE_PRIVATE ": %s", pass->scratch->path, strerror(errno));
-	pass->to = openat(dir, STORE_PRIVATE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	pass->kind = KIND_PRIVATE;
-	if (!code && pass->from >= 0) {
-		code = file_copy(pass, "journal", false);
-		if (!code)
-			code = names_each(pass->from, STORE_PRIVATE, file_take, pass);
-	}
+/* Makes @name, and takes from the store's directory of that name what @take says. */
+static int take_directory(struct pass *pass, const char *name, int (*take)(struct pass *pass))
+{
+	int code = EXIT_DONE;
+
+	pass->from = open_directory(pass->scratch->store, name);
+	if (mkdirat(pass->scratch->dir, name, 0700))
+		code = complain("%s/%s: %s", pass->scratch->path, name, strerror(errno));
+	pass->to = open_directory(pass->scratch->dir, name);
+	if (!code && pass->from >= 0)
+		code = take(pass);
 	if (pass->from >= 0)
 		close(pass->from);
 	if (pass->to >= 0)
@@ -262,12 +265,25 @@ static int take_private(struct pass *pass)
 	return code;
 }
 
+static int take_journal(struct pass *pass)
+{
+	return file_copy(pass, "journal", false);
+}
+
+static int take_work(struct pass *pass)
+{
+	pass->kind = KIND_PRIVATE;
+	return names_each(pass->from, STORE_WORK, file_take, pass);
+}
+
 static int take_all(struct scratch *scratch, const char *path, struct survey *survey)
 {
 	uint64_t done = 0;
 	struct pass pass = {.scratch = scratch, .survey = survey, .done = &done};
-	int code = take_private(&pass);
+	int code = take_directory(&pass, STORE_PRIVATE, take_journal);
 
+	if (!code)
+		code = take_directory(&pass, STORE_WORK, take_work);
 	pass.from = scratch->store;
 	pass.to = scratch->dir;
 	if (!code)
@@ -361,10 +377,10 @@ static int look_around(struct scratch *scratch, const char *path, struct survey 
 	struct pass pass = {.scratch = scratch, .from = scratch->store, .survey = survey};
 	int code = names_each(scratch->store, path, survey_in_sight, &pass);
 
-	pass.from = openat(scratch->store, STORE_PRIVATE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	pass.from = open_directory(scratch->store, STORE_WORK);
 	if (pass.from >= 0) {
 		if (!code)
-			code = names_each(pass.from, STORE_PRIVATE, survey_private, &pass);
+			code = names_each(pass.from, STORE_WORK, survey_private, &pass);
 		close(pass.from);
 	}
 	if (code)

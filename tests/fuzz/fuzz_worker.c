@@ -19,9 +19,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define JOBS 6
+#define JOBS 8
+
+/* The first four are the worker's that talks. */
+static const uint32_t kinds[JOBS] = {
+    JOB_CHECKOUT, JOB_VERIFY, JOB_PUBLISH, JOB_RESTORE, JOB_CHECKOUT, JOB_VERIFY, JOB_REPAIR, JOB_RESTORE};
 
 static struct pool pool;
+static struct catalog catalog;
+/* Nothing can be made, opened or renamed there; which names would be is what matters. */
+static struct dir nowhere = {-1, "nowhere/"};
 static int worker_end = -1;
 static unsigned ends[JOBS];
 
@@ -40,12 +47,34 @@ static void on_notice(void *arg, const char *text)
 		abort();
 }
 
+/* Each job's module has a chain to its target, and one entry more. */
+static void open_catalog(void)
+{
+	if (catalog.shm.base)
+		return;
+	if (catalog_create(&catalog))
+		abort();
+	for (uint32_t m = 0; m < JOBS; m++) {
+		struct varve_id id = {{(uint8_t)(m + 1)}};
+		struct chain_entry entry = {.size = 1};
+		if (catalog_add(&catalog, &id) < 0)
+			abort();
+		for (uint32_t t = 0; t < m + 9; t++) {
+			entry.id.bytes[0] = (uint8_t)t;
+			if (chain_append(&catalog, m, &entry) < 0)
+				abort();
+		}
+	}
+}
+
 static void open_all(void)
 {
+	open_catalog();
 	int pair[2];
 	memset(&pool, 0, sizeof(pool));
 	memset(ends, 0, sizeof(ends));
 	pool.events = (struct pool_events) {.found = on_found, .notice = on_notice};
+	pool.setup = (struct pool_setup) {.base = &nowhere, .priv = &nowhere, .catalog = &catalog};
 	for (unsigned i = 0; i < RING_WORKERS; i++)
 		pool.places[i].control = -1;
 	if (ring_create(&pool.ring) || sock_pair(pair))
@@ -56,21 +85,21 @@ static void open_all(void)
 	pool.places[0].control = pair[0];
 	worker_end = pair[1];
 	for (uint32_t i = 0; i < JOBS; i++) {
-		struct job job = {.kind = i % 2 ? JOB_VERIFY : JOB_CHECKOUT, .module = i, .target = i + 7}, taken;
+		struct job job = {.kind = kinds[i], .module = i, .target = i + 7}, taken;
 		struct ticket ticket, mine;
 		if (ring_post(&pool.ring, &job, 0, &ticket))
 			abort();
 		pool.posted[ticket.slot] = (struct posted) {
 		    .used = true, .fd = -1, .generation = ticket.generation, .cookie = (void *)(uintptr_t)i};
-		/* The first two are this worker's, two more another's, the rest waits. */
-		if (i < 4 && !ring_take(&pool.ring, i / 2, 0, 0, &taken, &mine))
+		/* Four are this worker's, two more another's, the rest waits. */
+		if (i < 6 && !ring_take(&pool.ring, i / 4, 0, 0, &taken, &mine))
 			abort();
 	}
 }
 
 static void say(struct cursor *c)
 {
-	uint8_t packet[SOCK_MESSAGE_MAX], answer[64];
+	uint8_t packet[SOCK_MESSAGE_MAX], answer[16 + CONTROL_STRING_MAX];
 	size_t size = cursor_u16(c);
 	int fd;
 	if (size > cursor_left(c))

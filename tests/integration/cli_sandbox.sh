@@ -34,6 +34,23 @@ VARVE_LOG=stderr "$VARVE" restore store @0 >out 2>err
 holds grep -q 'the sandbox of the workers is' err
 holds cmp a "store/$(id A)"
 
+unset VARVE_SANDBOX_DENY
+for version in 1 2 3 4 5 6; do
+	promise "with Landlock as it was in version $version commits, restores and verification are as ever"
+	export VARVE_LANDLOCK_ABI=$version
+	image "v$version" 10000 "version $version"
+	exits 0 commit store "$(id a)=v$version" "$(id b)=a"
+	exits 0 restore store @1
+	holds cmp b "store/$(id A)"
+	exits 0 restore store @$((2 + version))
+	holds cmp "v$version" "store/$(id A)"
+	exits 0 verify store
+	exits 0 --json status store
+	json "(.sandbox_reason | contains(\"ABI $version\")) == ($version < 3 and \"$whole\" == \"true\")"
+done
+unset VARVE_LANDLOCK_ABI
+export VARVE_SANDBOX_DENY=landlock,seccomp
+
 promise 'where it is required and can not be had no store is served'
 VARVE_SANDBOX=require exits 1 log store
 says 'the sandbox of the workers is required, but'

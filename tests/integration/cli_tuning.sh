@@ -2,22 +2,15 @@
 # Each setting of a coordinator does something: one without effect looks like any other until somebody needs it.
 . "$(dirname "$0")/helper_cli.sh"
 unset VARVE_WORKERS VARVE_MIN_WORKERS VARVE_IDLE_TIMEOUT VARVE_IO VARVE_QUEUE_DEPTH VARVE_BACKGROUND_NICE \
-	VARVE_BACKGROUND_IO VARVE_MEMORY_LIMIT VARVE_INLINE
-
+	VARVE_BACKGROUND_IO VARVE_MEMORY_LIMIT VARVE_INLINE VARVE_LOG_LEVEL
 
 server=
 # serve ARGUMENT…: a coordinator of `store`, that runs when this returns.
 serve() {
 	"$VARVE" serve store "$@" >serve.out 2>serve.err &
 	server=$!
-	for _ in {1..200}; do
-		[ "$("$VARVE" --json workers store --io pread 2>/dev/null | jq .workers)" ] && is_server && return
-		sleep 0.05
-	done
-	failed "it does not serve: $*"
-}
-is_server() {
-	[ "$(readlink "/proc/$server/exe")" = "$(realpath "${VARVE_COORDINATOR:-/dev/null}")" ]
+	# A client that came before would start a coordinator of its own.
+	wait_until grep -q event=start serve.err
 }
 stop() {
 	[ -z "$server" ] || { kill "$server" && wait "$server"; } || failed "exit code $?"
@@ -34,13 +27,6 @@ worker() {
 		[ "$2" = "$1)" ] && [ "$4" = "$server" ] && basename "$(dirname "$stat")"
 	done 2>/dev/null
 	return 0
-}
-wait_until() {
-	for _ in {1..100}; do
-		! "$@" >/dev/null 2>&1 || return 0
-		sleep 0.05
-	done
-	failed "waited in vain for: $*"
 }
 # restore COMMIT: with worker processes.
 restore() {

@@ -36,7 +36,7 @@ const char *store_private(const char *module, const char *suffix)
 {
 	struct varve_id m = id_of(module);
 	char *name = next_name();
-	snprintf(name, NAME_SIZE, ".varve/%s.%s", text_of(&m), suffix);
+	snprintf(name, NAME_SIZE, ".varve/work/%s.%s", text_of(&m), suffix);
 	return name;
 }
 
@@ -84,41 +84,61 @@ void *file_get(const char *name, size_t *size)
 	return data;
 }
 
-const char *store_is_clean(void)
+/* Whether nothing is in @name that should be there only for a while. */
+static bool nothing_left(const char *name, char wrong[512])
 {
-	static char wrong[512];
 	static const char *const passing[] = {".tmp", ".new", ".next", ".repair", ".old", "socket"};
-	DIR *dir = opendir(store_path(".varve"));
+	DIR *dir = opendir(store_path(name));
+	bool left = !dir;
 	if (!dir)
-		return "there is no .varve";
-	snprintf(wrong, sizeof(wrong), "there is no mark of an orderly end");
-	bool clean = false, left = false;
-	for (struct dirent *entry; (entry = readdir(dir));) {
-		clean |= strcmp(entry->d_name, "clean") == 0;
+		snprintf(wrong, 512, "there is no %s", name);
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
 		for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++) {
 			size_t length = strlen(entry->d_name), suffix = strlen(passing[i]);
 			if (length < suffix || strcmp(entry->d_name + length - suffix, passing[i]) != 0)
 				continue;
-			snprintf(wrong, sizeof(wrong), ".varve/%s was left behind", entry->d_name);
+			snprintf(wrong, 512, "%s/%s was left behind", name, entry->d_name);
 			left = true;
 		}
 	}
-	closedir(dir);
-	return clean && !left ? NULL : wrong;
+	if (dir)
+		closedir(dir);
+	return !left;
+}
+
+const char *store_is_clean(void)
+{
+	static char wrong[512];
+	if (!nothing_left(".varve", wrong) || !nothing_left(".varve/work", wrong))
+		return wrong;
+	return access(store_path(".varve/clean"), F_OK) ? "there is no mark of an orderly end" : NULL;
 }
 
 /* ---- faults ----------------------------------------------------------------------------------------------------- */
 
+/* In a directory of its own: workers may write there, too (workers/sandbox_landlock.c). */
 static const char *struck_path(void)
 {
 	static char path[512];
-	snprintf(path, sizeof(path), "%s.struck", store_path(""));
+	snprintf(path, sizeof(path), "%s.struck/struck", store_path(""));
 	return path;
+}
+
+/* Makes the directory, or removes it, without the file. */
+static void struck_reset(bool make)
+{
+	char directory[512];
+	snprintf(directory, sizeof(directory), "%s.struck", store_path(""));
+	unlink(struck_path());
+	if (make)
+		mkdir(directory, 0700);
+	else
+		rmdir(directory);
 }
 
 void fault_set(const char *role, const char *fault, bool again)
 {
-	unlink(struck_path());
+	struck_reset(!again);
 	setenv("VARVE_FAULT", fault, 1);
 	if (role)
 		setenv("VARVE_FAULT_ROLE", role, 1);
@@ -140,7 +160,7 @@ void fault_clear(void)
 	unsetenv("VARVE_FAULT");
 	unsetenv("VARVE_FAULT_ROLE");
 	unsetenv("VARVE_FAULT_FILE");
-	unlink(struck_path());
+	struck_reset(false);
 }
 
 /* ---- children --------------------------------------------------------------------------------------------------- */

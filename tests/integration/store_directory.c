@@ -2,6 +2,7 @@
  * store_directory.c - what lies in the directory at every moment. Other tools read these names: they are a promise.
  */
 #include "helper_store.h"
+#include "helper_trouble.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -212,6 +213,63 @@ Test(directory, without_its_private_files_a_persisted_store_restores_every_commi
 		store_expect_fill("M", SIZE + (size_t)i * 100, '0' + i);
 	}
 	varve_vm_close(vm);
+}
+
+/* A commit during which the coordinator dies. */
+static void commit_cut_off(struct varve_vm *vm)
+{
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id m = id_of("M");
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &m, &memory));
+	memset(varve_memory_base(memory), '3', SIZE);
+	must_fail(varve_session_commit(session, NULL, NULL), -ECONNRESET);
+	must(varve_session_abandon(session));
+}
+
+/* A store of the version before, which ended in order or in the middle of a commit, has its modules' files in .varve/. */
+Test(directory, what_an_earlier_version_left_in_the_private_directory_is_taken_over)
+{
+	struct varve_id ids[3];
+	struct varve_vm *vm;
+	for (int crash = 0; crash < 2; crash++) {
+		setenv("VARVE_INLINE", "0", 1);
+		vm = store_open();
+		for (int i = 0; i < 3; i++)
+			ids[i] = store_commit_one(vm, "M", SIZE + (size_t)i * 100, '0' + i, NULL);
+		must(varve_persist(vm));
+		varve_vm_close(vm);
+		end_processes();
+		if (crash) {
+			fault_set("coordinator", "publish.step:2:kill", false);
+			vm = store_open();
+			commit_cut_off(vm);
+			varve_vm_close(vm);
+			end_processes();
+			cr_assert(fault_struck());
+			fault_clear();
+		}
+		char command[1400];
+		snprintf(command, sizeof(command), "mv %s/.varve/work/* %s/.varve/ && rmdir %s/.varve/work",
+		    store_path(""), store_path(""), store_path(""));
+		cr_assert(system(command) == 0);
+		vm = store_open();
+		cr_expect(access(store_path(store_private("M", "delta")), F_OK) == 0);
+		expect_verified(vm, NULL);
+		struct varve_log *log;
+		must(varve_log(vm, &log));
+		cr_expect(log->count == 3 + (size_t)crash);
+		varve_log_free(log);
+		for (int i = 0; i < 3; i++) {
+			must(varve_restore(vm, &ids[i], NULL, NULL));
+			store_expect_fill("M", SIZE + (size_t)i * 100, '0' + i);
+		}
+		varve_vm_close(vm);
+		end_processes();
+		store_remove();
+	}
+	unsetenv("VARVE_INLINE");
 }
 
 /* Only the owner can look at the memory of contracts. */

@@ -192,6 +192,11 @@ Test(supervision, a_worker_that_is_killed_leaves_no_temporary_file)
 	for (int k = 0; k < 5; k++)
 		store_commit_one(vm, "M", SIZE, 'a' + k, NULL);
 	must(varve_optimize(vm));
+	varve_vm_close(vm);
+	end_processes();
+	/* Background work shall not have been through with this one. */
+	fault_set("worker", "tiers.write:1+:EIO", true);
+	vm = store_open();
 	struct varve_id last = store_commit_one(vm, "M", SIZE, 'z', NULL);
 	varve_vm_close(vm);
 	end_processes();

@@ -98,7 +98,7 @@ Test(process, a_job_that_is_no_checkout_gets_no_descriptor)
 	post_fd(1, JOB_RESTORE, WRITE_FD, fd);
 	post_fd(2, JOB_CHECKOUT, WRITE_FD, -1);
 	wait_for_ends(2);
-	cr_assert_eq(results[1], -EBADF);
+	cr_assert_eq(results[1], -EINVAL);
 	cr_assert_eq(results[2], -EBADF);
 	close(fd);
 }

@@ -131,19 +131,27 @@ static void talk_nonsense(int sock)
 	}
 }
 
-/* Well-formed, about jobs that are not its own: a descriptor of somebody's checkout, findings of somebody's verify. */
+/* Well-formed, about jobs that are not its own: a descriptor of somebody's checkout or backing file, findings of somebody's
+ * verify, steps of somebody's publishing. */
 static void ask_for_others(int sock)
 {
+	static const uint8_t types[] = {CONTROL_WANT_FD, CONTROL_FOUND, CONTROL_SIGHT};
 	for (uint32_t slot = 0; slot < RING_SLOTS + 5; slot++) {
 		struct buf packet = {0};
-		bool want = draw() % 2;
-		buf_u8(&packet, want ? CONTROL_WANT_FD : CONTROL_FOUND);
+		uint8_t type = types[draw() % 3];
+		buf_u8(&packet, type);
 		buf_u32(&packet, slot);
 		buf_u32(&packet, 1 + (uint32_t)(draw() % 20));
-		if (!want) {
+		if (type == CONTROL_FOUND) {
 			buf_u8(&packet, 1);
 			control_put_string(&packet, "commits");
 			control_put_string(&packet, "is not damaged at all");
+		}
+		if (type == CONTROL_SIGHT) {
+			buf_u8(&packet, 0);
+			buf_u8(&packet, 1);
+			buf_u8(&packet, (uint8_t)(draw() % 12));
+			buf_u32(&packet, (uint32_t)(draw() % 8));
 		}
 		send_raw(sock, packet.data, packet.size, 0);
 		buf_free(&packet);
