@@ -154,7 +154,7 @@ static int call_for_worker(struct pool *pool, unsigned reach)
 		return 0;
 	if (reach && pool->target >= reach)
 		return 0;
-	int err = supervise_grow(pool, pool->target + 1);
+	int err = size_grow(pool, pool->target + 1);
 	if (err == 0 || pool->alive > 0)
 		return 0;
 	return fail(EAGAIN, "no worker process can be started: %s; try again", pool->start_problem);

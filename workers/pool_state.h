@@ -1,5 +1,5 @@
 /*
- * pool_state.h - what pool.c, supervise.c and control.c share.
+ * pool_state.h - what pool.c, pool_size.c, supervise.c and control.c share.
  *
  * A place is what a worker process has in the pool, numbered as its owner in the ring. Its states:
  *
@@ -85,15 +85,29 @@ void place_reap(struct pool *pool, uint32_t index, bool wait);
 /** supervise() - start the workers that are missing; if there is none, and none can be started, end the jobs. */
 void supervise(struct pool *pool);
 
-/** supervise_target() - from now on places [0, @target) are wanted: those beyond are told to end; none is started. */
-void supervise_target(struct pool *pool, unsigned target);
+/* pool_size.c */
 
-/** supervise_grow() - want @target workers, and start those that are missing, as far as starts are left. Returns 0 or
- * -errno: then fewer are wanted. */
-int supervise_grow(struct pool *pool, unsigned target);
+/** A tick counts for at most so much time: so a coordinator that was stopped itself holds nothing against others. */
+#define TICK_WORTH_NS 2000000000ull
 
-/** supervise_spin() - how long workers shall spin, now that there are so many. */
-void supervise_spin(struct pool *pool);
+/** size_target() - from now on places [0, @target) are wanted: those beyond are told to end; none is started. */
+void size_target(struct pool *pool, unsigned target);
+
+/** size_grow() - want @target workers, and start those that are missing, as far as starts are left. Returns 0 or -errno:
+ * then fewer are wanted. */
+int size_grow(struct pool *pool, unsigned target);
+
+/** size_shrink() - let go of workers that nobody has needed for the idle time-out. */
+void size_shrink(struct pool *pool, uint64_t now);
+
+/** size_refill() - allow as many starts a second as there can be workers. */
+void size_refill(struct pool *pool);
+
+/** size_spin() - how long workers shall spin, now that there are so many. */
+void size_spin(struct pool *pool);
+
+/** size_idle_ns() - the idle time-out; 0: never. */
+uint64_t size_idle_ns(const struct pool *pool);
 
 /* control.c */
 

@@ -34,21 +34,6 @@
 #include "worker.h"
 
 #define TICK_NS 1000000000ull
-#define TICK_WORTH_NS (2 * TICK_NS)
-#define SPIN_NS 20000u
-
-void supervise_spin(struct pool *pool)
-{
-	uint64_t spin_ns = pool->setup.spin_ns;
-
-	/* Only where there is a CPU for each worker, the coordinator and the VM: one that spins in another's way costs more
-	 * than the sleep that it saves (README.md, "Spin or sleep"). */
-	if (spin_ns == 0)
-		spin_ns = pool->size + 2 <= cpu_available() ? SPIN_NS : 0;
-	else if (spin_ns == POOL_SPIN_NEVER)
-		spin_ns = 0;
-	ring_set_spin(&pool->ring, spin_ns);
-}
 
 /** fresh_line() - the figures of a place start again with each worker. */
 static void fresh_line(struct pool *pool, uint32_t index)
@@ -153,7 +138,7 @@ static void mend(struct pool *pool)
 	while ((what = ring_mend(&pool->ring, &was, &now)) != 0)
 		settle(pool, what, was, now, "while the job ring was overwritten");
 	/* These are only ever read by workers, so what was written over them has not been noticed. */
-	supervise_spin(pool);
+	size_spin(pool);
 	ring_set_idle(&pool->ring, pool->setup.idle_ms);
 	pool->purging = false;
 }
@@ -301,95 +286,6 @@ void supervise(struct pool *pool)
 		fail_jobs(pool);
 }
 
-void supervise_target(struct pool *pool, unsigned target)
-{
-	for (uint32_t i = 0; i < RING_WORKERS; i++)
-		if (pool->places[i].pid)
-			ring_retire(&pool->ring, i, i >= target);
-	pool->target = target;
-}
-
-/** refill_allowance() - as many starts a second as there can be workers. */
-static void refill_allowance(struct pool *pool)
-{
-	unsigned most = 2 * pool->size + 8;
-	uint64_t now = clock_now();
-	uint64_t passed = now - pool->refilled_ns;
-
-	/* A pool without work is not ticked: what an hour is worth must not overflow. */
-	pool->refilled_ns = now;
-	pool->refill += (pool->size + 1) * (passed < TICK_WORTH_NS ? passed : TICK_WORTH_NS);
-	pool->allowance += (unsigned)(pool->refill / 1000000000u);
-	pool->refill %= 1000000000u;
-	if (pool->allowance > most)
-		pool->allowance = most;
-}
-
-/** fill_places() - start what is missing up to @target. @ration: only as many as may be started now. */
-static int fill_places(struct pool *pool, unsigned target, bool ration)
-{
-	for (uint32_t i = 0; i < target; i++) {
-		if (pool->places[i].pid || pool->purging)
-			continue;
-		if (ration && pool->allowance == 0)
-			return fail(EAGAIN, "%s", pool->start_problem[0] ? pool->start_problem : "too many died");
-		pool->allowance -= ration;
-		int err = place_start(pool, i);
-		if (err < 0)
-			return err;
-	}
-	return 0;
-}
-
-int supervise_grow(struct pool *pool, unsigned target)
-{
-	unsigned before = pool->target;
-
-	refill_allowance(pool);
-	supervise_target(pool, target);
-	int err = fill_places(pool, target, true);
-	if (err < 0) {
-		supervise_target(pool, before);
-		if (err != -EAGAIN || !pool->start_problem[0])
-			snprintf(pool->start_problem, sizeof(pool->start_problem), "%s", err_text());
-	}
-	return err;
-}
-
-int pool_fill(struct pool *pool)
-{
-	return pool->target < pool->size ? supervise_grow(pool, pool->size) : 0;
-}
-
-int pool_resize(struct pool *pool, unsigned min, unsigned most)
-{
-	unsigned before = pool->target;
-
-	if (most < 1 || most > RING_WORKERS)
-		return fail(EINVAL, "%u workers: 1 to %u are possible", most, RING_WORKERS);
-	if (min > most)
-		return fail(EINVAL, "at least %u workers, but at most %u: that can not be", min, most);
-	unsigned target = before < min ? min : before > most ? most : before;
-	supervise_target(pool, target);
-	int err = fill_places(pool, target < min ? target : min, false);
-	if (err < 0) {
-		supervise_target(pool, before);
-		return err;
-	}
-	if (most > pool->size)
-		pool->allowance += 2 * (most - pool->size) + (pool->size ? 0 : 8);
-	pool->setup.min = min;
-	pool->size = most;
-	supervise_spin(pool);
-	return 0;
-}
-
-void pool_set_idle(struct pool *pool, unsigned idle_ms)
-{
-	pool->setup.idle_ms = idle_ms;
-	ring_set_idle(&pool->ring, idle_ms);
-}
-
 static void purge(struct pool *pool)
 {
 	pool_notice(pool, "a worker has overwritten the job ring: all workers are replaced");
@@ -445,28 +341,6 @@ static void kill_hung(struct pool *pool, uint64_t worth)
 	}
 }
 
-static uint64_t idle_ns(const struct pool *pool)
-{
-	return (uint64_t)pool->setup.idle_ms * 1000000u;
-}
-
-/** end_idle() - let go of workers that nobody has needed for the idle time-out: all but the minimum if there was no job
- * at all; else those beyond the most jobs that were under way at a time. */
-static void end_idle(struct pool *pool, uint64_t now)
-{
-	bool idle = pool->in_flight == 0 && now - pool->idle_since_ns >= idle_ns(pool);
-
-	if (!pool->setup.idle_ms || (!idle && now - pool->window_ns < idle_ns(pool)))
-		return;
-	unsigned need = idle ? 0 : pool->peak;
-	if (need < pool->setup.min)
-		need = pool->setup.min;
-	pool->window_ns = now;
-	pool->peak = pool->in_flight;
-	if (need < pool->target)
-		supervise_target(pool, need);
-}
-
 static int milliseconds(uint64_t now, uint64_t then)
 {
 	return then <= now ? 0 : (int)((then - now + 999999) / 1000000u);
@@ -481,7 +355,7 @@ int pool_timeout(const struct pool *pool)
 	if (pool->purging || pool->in_flight > 0 || pool->alive != pool->target || pool->serving != pool->alive)
 		return milliseconds(now, pool->ticked_ns + TICK_NS);
 	if (pool->target > pool->setup.min && pool->setup.idle_ms)
-		return milliseconds(now, pool->idle_since_ns + idle_ns(pool));
+		return milliseconds(now, pool->idle_since_ns + size_idle_ns(pool));
 	return -1;
 }
 
@@ -492,7 +366,7 @@ void pool_tick(struct pool *pool)
 	uint64_t worth = passed < TICK_WORTH_NS ? passed : TICK_WORTH_NS;
 
 	pool->ticked_ns = now;
-	refill_allowance(pool);
+	size_refill(pool);
 	if (!pool->purging && ring_scribbled(&pool->ring))
 		purge(pool);
 	for (uint32_t i = 0; i < RING_WORKERS; i++)
@@ -502,7 +376,7 @@ void pool_tick(struct pool *pool)
 	if (passed < TICK_WORTH_NS)
 		kill_stopped(pool);
 	kill_hung(pool, worth);
-	end_idle(pool, now);
+	size_shrink(pool, now);
 	supervise(pool);
 	pool_dispatch(pool);
 }
