@@ -301,10 +301,12 @@ static int run(struct settings *settings, const struct plan *plan)
 		r = run_all(settings, plan, &report);
 	if (!r) {
 		figures_judge(&report);
-		report_print(&report, settings);
+		int printed = report_print(&report, settings);
+		/* What was measured is kept all the same. */
+		if (settings->json)
+			r = report_json(&report, settings, settings->json);
+		r = r ? r : printed;
 	}
-	if (!r && settings->json)
-		r = report_json(&report, settings, settings->json);
 	report_release(&report);
 	if (made[0] && !settings->keep)
 		rmdir(made);
@@ -334,5 +336,7 @@ int main(int argc, char **argv)
 	else if (!r)
 		r = run(&settings, &plan);
 	plan_release(&plan);
-	return r < 0 ? 1 : fflush(stdout) != 0;
+	if (fflush(stdout) != 0 || ferror(stdout))
+		r = perf_fail("standard output can not be written: %s", strerror(errno));
+	return r < 0;
 }

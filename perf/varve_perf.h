@@ -359,7 +359,8 @@ int report_json(const struct report *report, const struct settings *settings, co
 
 /* ---- varve_perf_print.c ----------------------------------------------------------------------------------------- */
 
-void report_print(const struct report *report, const struct settings *settings);
+/** report_print() - the table, to standard output. 0 or -1, said. */
+int report_print(const struct report *report, const struct settings *settings);
 
 /* ---- varve_perf_plan.c ------------------------------------------------------------------------------------------ */
 

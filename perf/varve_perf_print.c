@@ -28,16 +28,16 @@ static int print(const char *path)
 	return r;
 }
 
-void report_print(const struct report *report, const struct settings *settings)
+int report_print(const struct report *report, const struct settings *settings)
 {
 	char path[64];
 	int fd = memfd_create("varve-perf", MFD_CLOEXEC);
-	if (fd < 0) {
-		perf_fail("memory for the table: %s", strerror(errno));
-		return;
-	}
+	if (fd < 0)
+		return perf_fail("memory for the table: %s", strerror(errno));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (report_json(report, settings, path) == 0 && print(path) < 0)
-		perf_fail("the table: %s", err_text());
+	int r = report_json(report, settings, path);
+	if (!r && print(path) < 0)
+		r = perf_fail("the table: %s", err_text());
 	close(fd);
+	return r;
 }

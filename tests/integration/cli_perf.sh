@@ -56,3 +56,13 @@ ln -s "$(command -v cp)" "$(command -v zstd)" bin/
 path=$scratch/bin perf 0 --only rivals --recording contract
 json '.cases[0] | (.left_out | contains("git cat-file, which is not installed") and contains("bsdiff")) and
 	([.rows[].scheme] | contains(["zstd --patch-from", "copy"])) and ([.rows[].scheme] | index("bspatch") == null)'
+
+promise 'a table that can not be written is a failure, and what was measured is kept'
+if [ -w /dev/full ]; then
+	rm -f out
+	"$program" --dir stores --runs 3 --budget 0 --json out --only chain-1 --no-cold >/dev/full 2>err </dev/null
+	code=$?
+	[ $code = 1 ] || failed "exit code $code"
+	says 'standard output can not be written: No space left on device'
+	json '.cases | length == 1'
+fi
