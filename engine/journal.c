@@ -11,6 +11,7 @@
 
 #include "err.h"
 #include "fault.h"
+#include "record.h"
 
 #define COMMITS "commits"
 #define JOURNAL "journal"
@@ -59,6 +60,7 @@ static int load_commits(struct journal *j, struct buf *b, struct buf *notices)
 	j->persisted_once = true;
 	j->commits_size = good;
 	j->persisted = j->history->count;
+	j->sequence = j->history->sequence;
 	if (good == b->size)
 		return 0;
 	notice(notices, "%s: the last %llu bytes, of a record that was not written to its end, were cut off", COMMITS,
@@ -74,6 +76,34 @@ static int put_aside(struct journal *j, struct buf *notices, const char *why)
 	    ".varve/%s.old",
 	    JOURNAL, COMMITS, why, JOURNAL);
 	return j->read_only ? 0 : file_rename(j->priv, JOURNAL, j->priv, JOURNAL ".old");
+}
+
+/* Up to where the journal is to be kept. */
+struct keep {
+	uint64_t beyond; /* what `commits` has: its records repeat nothing new */
+	uint32_t commits; /* that are to be kept besides */
+};
+
+static int count_commits(void *arg, enum record_type type, uint64_t sequence, struct cursor *payload)
+{
+	struct keep *keep = arg;
+	(void)payload;
+	if (type != RECORD_COMMIT || sequence <= keep->beyond)
+		return 0;
+	return keep->commits-- == 0;
+}
+
+int journal_cut(struct journal *j, uint32_t index)
+{
+	struct buf b = {0};
+	struct keep keep = {j->sequence, index - j->persisted};
+	struct record_scan scan = {0};
+	int r = file_load(j->priv, JOURNAL, LOAD_MAX, &b);
+	if (!r)
+		r = record_read(b.data, b.size, count_commits, &keep, &scan);
+	buf_free(&b);
+	err_clear();
+	return r < 0 ? r : cut(j->priv, JOURNAL, scan.good);
 }
 
 static int load_journal(struct journal *j, struct buf *b, struct buf *notices)

@@ -22,6 +22,7 @@ struct journal {
 	uint64_t head_size; /**< of the journal's first record */
 	uint64_t stale; /**< bytes of `commits` that a later record has made useless */
 	uint32_t persisted; /**< commits that `commits` has */
+	uint64_t sequence; /**< of its last record, as it was loaded */
 	bool repeats; /**< the journal has records that `commits` has, too: appending it would write them twice */
 	bool unsynced; /**< something was appended to `commits` and not synced */
 };
@@ -36,6 +37,10 @@ int journal_append(struct journal *journal, const struct buf *records, bool move
 
 /** journal_persist() - bring everything to `commits`; @sync: to the device, too. */
 int journal_persist(struct journal *journal, bool sync);
+
+/** journal_cut() - take back commit @index, which is not persisted, and all after it, on disk. The history is to be loaded
+ * anew then. */
+int journal_cut(struct journal *journal, uint32_t index);
 
 /** journal_unpersisted() - whether journal_persist() would have something to write. */
 bool journal_unpersisted(const struct journal *journal);

@@ -111,7 +111,10 @@ static int add(struct op_commit *c, struct fresh_entry *fresh, struct standing *
 	    &store->history, &c->id, c->label, now(), fresh, fresh_count, changes, changes_count, &c->records);
 	if (index < 0)
 		return (int)index;
-	r = journal_append(&store->journal, &c->records, false, store->sync == VARVE_SYNC_COMMIT);
+	/* What was written for it has its names there, and what the commit before has renamed, too. */
+	r = store->sync == VARVE_SYNC_COMMIT ? dir_sync(&store->priv) : 0;
+	if (!r)
+		r = journal_append(&store->journal, &c->records, false, store->sync == VARVE_SYNC_COMMIT);
 	if (r)
 		history_drop_newest(&store->history, current, c->sequence_before);
 	return r;

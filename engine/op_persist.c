@@ -14,6 +14,7 @@ struct op_persist {
 	uint32_t at;
 	uint32_t modules;
 	bool everything; /* sync the file system at once */
+	bool renamed; /* there are new files, which are of no use without their names */
 };
 
 static uint32_t synced(const struct store *store, uint32_t module)
@@ -40,6 +41,13 @@ static int remember(struct store *store, uint32_t modules)
 	return 0;
 }
 
+/* Before `commits` says that they are there. A rename is in both directories. */
+static int sync_names(const struct store *store)
+{
+	int r = dir_sync(&store->priv);
+	return r ? r : dir_sync(&store->base);
+}
+
 static enum op_step next(struct op *op, struct job *job)
 {
 	struct op_persist *p = (struct op_persist *)op;
@@ -55,10 +63,13 @@ static enum op_step next(struct op *op, struct job *job)
 		job->basis = synced(store, m) ? synced(store, m) - 1 : 0;
 		job->flags = p->everything ? JOB_SYNC : 0;
 		p->at = p->everything ? p->modules : p->at + 1;
+		p->renamed = true;
 		return OP_JOB;
 	}
 	if (op->running)
 		return OP_WAIT;
+	if (!op->result && p->renamed && !p->everything)
+		op_fail(op, sync_names(store));
 	if (!op->result)
 		op_fail(op, journal_persist(&store->journal, store->sync != VARVE_SYNC_NONE));
 	if (!op->result)

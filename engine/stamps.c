@@ -103,6 +103,7 @@ int stamps_open(struct stamps *stamps, const struct dir *priv, const uint8_t sto
 	buf_free(&b);
 	if (loaded < 0)
 		return loaded;
+	stamps->other_boot = !loaded;
 	stamps->fd = loaded ? file_open(priv, FILE_NAME, O_RDWR) : file_create(priv, FILE_NAME);
 	if (stamps->fd >= 0 && !loaded && file_write_at(stamps->fd, head, sizeof(head), 0, priv, FILE_NAME)) {
 		close(stamps->fd);

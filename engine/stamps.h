@@ -14,6 +14,8 @@ struct stamps {
 	int fd; /**< -1: kept in memory only */
 	struct stamp *list;
 	uint32_t count;
+	bool
+	    other_boot; /**< the machine was off since they were written, or there are none: what was not synced may be lost */
 };
 
 /** stamps_open() - read those of this boot and of @store (16 bytes). Never fails but for -ENOMEM: without a file, or

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "names.h"
+#include "outage.h"
 
 #define PRIVATE ".varve"
 #define WORK "work"
@@ -86,8 +87,8 @@ void store_unlock(struct store *store)
 
 int store_lock(struct store *store, const char *path, bool create)
 {
-	*store = (struct store) {
-	    .path = path, .base.fd = -1, .own.fd = -1, .priv.fd = -1, .lock = -1, .session.lock = -1};
+	*store =
+	    (struct store) {.path = path, .base.fd = -1, .own.fd = -1, .priv.fd = -1, .lock = -1, .session.lock = -1};
 	int r = open_base(store, create);
 	if (r)
 		return r;
@@ -196,17 +197,41 @@ static int know_synced(struct store *store)
 	return 0;
 }
 
-int store_open(struct store *store, struct job_context *own, enum varve_sync sync)
+static int open_history(struct store *store)
 {
-	store->sync = sync;
 	int r = catalog_create(&store->catalog);
 	if (!r)
 		r = history_open(&store->history, &store->catalog);
 	if (!r)
 		r = journal_open(
 		    &store->journal, &store->base, &store->own, &store->history, store->read_only, &store->notices);
-	if (!r)
-		r = know_synced(store);
+	return r ? r : know_synced(store);
+}
+
+/* After the machine was off: commits that were not persisted, and have lost files, are none. */
+static int take_back_lost(struct store *store, struct job_context *own)
+{
+	uint32_t lost = outage_first_lost(store, own), count = store->history.count;
+	if (lost == COMMIT_NONE)
+		return 0;
+	notice(store,
+	    "%u commits that were not persisted are not there: the machine was switched off before all of their files "
+	    "had reached the disk (%s)",
+	    count - lost, err_text());
+	int r = journal_cut(&store->journal, lost);
+	if (r)
+		return r;
+	history_close(&store->history);
+	catalog_close(&store->catalog);
+	free(store->synced);
+	store->synced = NULL;
+	return open_history(store);
+}
+
+int store_open(struct store *store, struct job_context *own, enum varve_sync sync)
+{
+	store->sync = sync;
+	int r = open_history(store);
 	if (r)
 		return r;
 	if (store->read_only) {
@@ -216,10 +241,16 @@ int store_open(struct store *store, struct job_context *own, enum varve_sync syn
 	r = stamps_open(&store->stamps, &store->own, store->history.store);
 	if (!r)
 		r = dir_each(&store->own, adopt_one, store);
+	if (!r && store->stamps.other_boot && journal_unpersisted(&store->journal))
+		r = take_back_lost(store, own);
 	if (r)
 		return r;
+	/* An orderly end says nothing of what had reached the disk when the machine was switched off. */
+	bool clean = file_exists(&store->own, CLEAN) && !store->stamps.other_boot;
 	if (file_exists(&store->own, CLEAN))
-		return file_unlink(&store->own, CLEAN);
+		r = file_unlink(&store->own, CLEAN);
+	if (r || clean)
+		return r;
 	mend(store, own);
 	store->unsettled = store->history.current != COMMIT_NONE;
 	return 0;
