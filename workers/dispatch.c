@@ -218,6 +218,21 @@ static void set_up_background(struct dispatch *d, const uint64_t *set)
 	d->background_setup.writes_backing = false;
 }
 
+/* Both pools say it, the log shall have it once. */
+static void on_standing(void *arg, const char *text)
+{
+	struct dispatch *d = arg;
+	for (size_t i = 0; i < DISPATCH_STANDING; i++) {
+		if (strcmp(d->standing[i], text) == 0)
+			return;
+		if (d->standing[i][0])
+			continue;
+		snprintf(d->standing[i], sizeof(d->standing[i]), "%s", text);
+		break;
+	}
+	d->events.notice(d->events.arg, text);
+}
+
 int dispatch_open(struct dispatch *d, struct store *store, const struct settings *settings, int epoll,
     void (*notice)(void *arg, const char *text))
 {
@@ -245,7 +260,7 @@ int dispatch_open(struct dispatch *d, struct store *store, const struct settings
 	        .tiers_percent = (unsigned)set[SET_BACKGROUND_DISK],
 	        .memory_limit = set[SET_MEMORY_LIMIT],
 	        .sandbox = (enum sandbox_mode)set[SET_SANDBOX]},
-	    .events = {dispatch_on_done, dispatch_on_found, notice, d, dispatch_on_dropped},
+	    .events = {dispatch_on_done, dispatch_on_found, notice, d, dispatch_on_dropped, on_standing},
 	};
 	set_up_background(d, set);
 	const char *here = getenv("VARVE_INLINE");

@@ -19,6 +19,9 @@ struct module_use {
 	bool wanted; /**< a writer waits: no further readers */
 };
 
+/** So many sentences about the system are remembered, to be logged once. */
+#define DISPATCH_STANDING 4
+
 struct dispatch {
 	struct executor executor; /**< the store's; must come first */
 	struct store *store;
@@ -36,6 +39,7 @@ struct dispatch {
 	bool shown; /**< all workers were started once, for somebody who looked */
 	uint64_t jobs_here; /**< jobs that the coordinator ran itself */
 	bool never_inline; /**< VARVE_INLINE=0: hand everything over */
+	char standing[DISPATCH_STANDING][ERR_TEXT + 128];
 	bool again; /**< something has changed: ask all operations once more */
 };
 

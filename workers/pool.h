@@ -61,6 +61,9 @@ struct pool_events {
 	void *arg;
 	/** pool_close(): the job was under way, and nobody will hear of it again. May be NULL. */
 	void (*dropped)(void *arg, void *cookie);
+	/** one sentence for the log that is about this system, and so the same for all workers of all pools. NULL: notice()
+	 * gets it. */
+	void (*standing)(void *arg, const char *text);
 };
 
 struct pool;

@@ -34,6 +34,22 @@ VARVE_LOG=stderr "$VARVE" restore store @0 >out 2>err
 holds grep -q 'the sandbox of the workers is' err
 holds cmp a "store/$(id A)"
 
+promise 'it is logged once, also if both pools have workers'
+"$VARVE" serve store >serve.out 2>serve.err &
+server=$!
+wait_until grep -q event=start serve.err
+for k in 1 2 3; do
+	image a 10000 "again $k"
+	exits 0 commit store "$(id a)=a"
+done
+low_done() {
+	"$VARVE" --json status store | jq -e '.background[0].jobs > 0'
+}
+wait_until low_done
+kill $server
+wait $server
+[ "$(grep -c 'the sandbox of the workers is' serve.err)" = 1 ] || failed "$(grep -c 'the sandbox of' serve.err) times"
+
 unset VARVE_SANDBOX_DENY
 for version in 1 2 3 4 5 6; do
 	promise "with Landlock as it was in version $version commits, restores and verification are as ever"
@@ -42,7 +58,7 @@ for version in 1 2 3 4 5 6; do
 	exits 0 commit store "$(id a)=v$version" "$(id b)=a"
 	exits 0 restore store @1
 	holds cmp b "store/$(id A)"
-	exits 0 restore store @$((2 + version))
+	exits 0 restore store @$((5 + version))
 	holds cmp "v$version" "store/$(id A)"
 	exits 0 verify store
 	exits 0 --json status store

@@ -283,7 +283,7 @@ static void prepare(void)
 /** open_pool() - of @workers that are there from the start, and stay. open_elastic() - that come and go. */
 static void open_elastic(unsigned workers)
 {
-	struct pool_events events = {on_done, on_found, on_notice, NULL, on_dropped};
+	struct pool_events events = {.done = on_done, .found = on_found, .notice = on_notice, .dropped = on_dropped};
 	cr_assert_eq(pool_open(&setup, &events, workers, epoll_fd, &pool), 0);
 }
 
