@@ -29,7 +29,8 @@ static int file_replace(const char *path, const char *text)
 		bad = errno;
 		if (fd >= 0)
 			close(fd);
-		complain("%s can not be written: %s", fd < 0 ? name : path, strerror(bad));
+		complain("%s can not be written: a file beside it, which takes its place, can not be made: %s", path,
+		    strerror(bad));
 		free(name);
 		return EXIT_FAILED;
 	}

@@ -33,7 +33,7 @@ openmetrics collected/varve.prom
 [ "$(stat -c %a collected/varve.prom)" = 644 ] || failed "mode $(stat -c %a collected/varve.prom)"
 [ "$(ls collected)" = varve.prom ] || failed "left: $(ls collected)"
 exits 1 status "$store" --openmetrics nowhere/varve.prom
-says nowhere/varve.prom
+says 'nowhere/varve.prom can not be written'
 
 promise 'what does not go together is refused'
 exits 2 status "$store" some-file
