@@ -225,28 +225,3 @@ bool wire_get_bool(struct cursor *c)
 		c->bad = true;
 	return value == 1;
 }
-
-void wire_put_report(struct buf *b, const struct varve_report *report)
-{
-	wire_put_id(b, &report->commit);
-	buf_u64(b, report->modules);
-	buf_u64(b, report->modules_total);
-	buf_u64(b, report->bytes_written);
-	buf_u64(b, report->bytes_read);
-	buf_u64(b, report->deltas_applied);
-	wire_put_double(b, report->seconds);
-	buf_u32(b, report->workers);
-}
-
-void wire_get_report(struct cursor *c, struct varve_report *report)
-{
-	memset(report, 0, sizeof(*report));
-	wire_get_id(c, &report->commit);
-	report->modules = cursor_u64(c);
-	report->modules_total = cursor_u64(c);
-	report->bytes_written = cursor_u64(c);
-	report->bytes_read = cursor_u64(c);
-	report->deltas_applied = cursor_u64(c);
-	report->seconds = wire_get_double(c);
-	report->workers = cursor_u32(c);
-}

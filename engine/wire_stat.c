@@ -1,5 +1,5 @@
 /*
- * wire_stat.c - the figures of a store, as an answer.
+ * wire_stat.c - the figures of a store, and of a restore, as answers.
  *
  *   stat     str store, u64 commits, persisted, u8 has current, id current, u32 coordinator pid, f64 uptime,
  *            u32 clients, u32 session pid, str io method, str io reason, u64 restores, checkouts, commits made, jobs,
@@ -11,276 +11,295 @@
  *            module: id, u64 size, commits, base bytes, deltas bytes, last bytes, private, tiers, undo bytes
  *            latency: u64 count, failed, f64 sum, p50, p95, p99, max
  *            operation: str name, u32 pid, u8 waiting, u8 has commit, id commit, u64 done, total, f64 seconds
+ *
+ * Each structure's fields stand once, in the order in which they are sent: whoever writes, counts, or reads goes through
+ * the same list (struct pass).
  */
 #include "wire_room.h"
 
-static void put_worker(struct buf *b, const struct varve_worker_stat *worker)
+enum way {
+	WRITE,
+	COUNT, /* read, checked, and thrown away */
+	FILL,
+};
+
+/** One walk along the fields. */
+struct pass {
+	enum way way;
+	struct buf *to; /* WRITE */
+	struct cursor *from; /* else */
+	struct tally tally; /* COUNT */
+	struct room room; /* FILL */
+	void *rows[3]; /* FILL: where the next worker, module, operation goes */
+};
+
+/** What there are lists of. */
+enum list {
+	WORKERS,
+	MODULES,
+	OPERATIONS,
+};
+
+/* ---- values ----------------------------------------------------------------------------------------------------- */
+
+static void pass_u32(struct pass *p, uint32_t *value)
 {
-	buf_u32(b, (uint32_t)worker->pid);
-	buf_u8(b, worker->busy);
-	buf_u64(b, worker->jobs);
-	buf_u64(b, worker->bytes_read);
-	buf_u64(b, worker->bytes_written);
-	wire_put_double(b, worker->busy_share);
-	buf_u32(b, worker->restarts);
-	buf_u8(b, (uint8_t)worker->state);
-	wire_put_double(b, worker->busy_seconds);
-	wire_put_string(b, worker->job ? worker->job : "");
-	wire_put_id(b, &worker->module);
+	if (p->way == WRITE)
+		buf_u32(p->to, *value);
+	else
+		*value = cursor_u32(p->from);
 }
 
-/* The fields before the name of the job. */
-static void get_worker(struct cursor *c, struct varve_worker_stat *worker)
+static void pass_pid(struct pass *p, int *value)
 {
-	worker->pid = (int)cursor_u32(c);
-	worker->busy = wire_get_bool(c);
-	worker->jobs = cursor_u64(c);
-	worker->bytes_read = cursor_u64(c);
-	worker->bytes_written = cursor_u64(c);
-	worker->busy_share = wire_get_double(c);
-	worker->restarts = cursor_u32(c);
-	uint8_t state = cursor_u8(c);
-	if (state > VARVE_WORKER_ENDING)
-		c->bad = true;
-	worker->state = (enum varve_worker_state)state;
-	worker->busy_seconds = wire_get_double(c);
+	uint32_t number = (uint32_t)*value;
+	pass_u32(p, &number);
+	*value = (int)number;
 }
 
-static void put_workers(struct buf *b, const struct varve_worker_stat *workers, size_t count)
+static void pass_u64(struct pass *p, uint64_t *value)
 {
-	put_count(b, count);
-	for (size_t i = 0; i < count; i++)
-		put_worker(b, &workers[i]);
+	if (p->way == WRITE)
+		buf_u64(p->to, *value);
+	else
+		*value = cursor_u64(p->from);
 }
 
-static void tally_workers(struct tally *tally, struct cursor *c)
+static void pass_double(struct pass *p, double *value)
 {
-	struct varve_worker_stat worker;
-	size_t count = cursor_u32(c);
-	for (size_t i = 0; i < count && !c->bad; i++) {
-		get_worker(c, &worker);
-		tally_string(tally, c);
-		wire_get_id(c, &worker.module);
+	if (p->way == WRITE)
+		wire_put_double(p->to, *value);
+	else
+		*value = wire_get_double(p->from);
+}
+
+static void pass_bool(struct pass *p, bool *value)
+{
+	if (p->way == WRITE)
+		buf_u8(p->to, *value);
+	else
+		*value = wire_get_bool(p->from);
+}
+
+static void pass_id(struct pass *p, struct varve_id *id)
+{
+	if (p->way == WRITE)
+		wire_put_id(p->to, id);
+	else
+		wire_get_id(p->from, id);
+}
+
+static void pass_string(struct pass *p, const char **text)
+{
+	if (p->way == WRITE)
+		wire_put_string(p->to, *text ? *text : "");
+	else if (p->way == COUNT)
+		tally_string(&p->tally, p->from);
+	else
+		*text = room_string(&p->room, p->from);
+}
+
+/* ---- structures ------------------------------------------------------------------------------------------------- */
+
+static void pass_state(struct pass *p, enum varve_worker_state *state)
+{
+	if (p->way == WRITE) {
+		buf_u8(p->to, (uint8_t)*state);
+		return;
 	}
-	tally->rows += count;
+	uint8_t value = cursor_u8(p->from);
+	if (value > VARVE_WORKER_ENDING)
+		p->from->bad = true;
+	*state = (enum varve_worker_state)value;
 }
 
-/* As many as the message says; where the next ones go is returned. */
-static struct varve_worker_stat *fill_workers(
-    struct cursor *c, struct varve_worker_stat *workers, size_t *count, struct room *room)
+static void pass_worker(struct pass *p, void *row)
 {
-	*count = cursor_u32(c);
-	for (size_t i = 0; i < *count; i++) {
-		get_worker(c, &workers[i]);
-		workers[i].job = room_string(room, c);
-		wire_get_id(c, &workers[i].module);
+	struct varve_worker_stat *worker = row;
+	pass_pid(p, &worker->pid);
+	pass_bool(p, &worker->busy);
+	pass_u64(p, &worker->jobs);
+	pass_u64(p, &worker->bytes_read);
+	pass_u64(p, &worker->bytes_written);
+	pass_double(p, &worker->busy_share);
+	pass_u32(p, &worker->restarts);
+	pass_state(p, &worker->state);
+	pass_double(p, &worker->busy_seconds);
+	pass_string(p, &worker->job);
+	pass_id(p, &worker->module);
+}
+
+static void pass_module(struct pass *p, void *row)
+{
+	struct varve_module_stat *module = row;
+	pass_id(p, &module->module);
+	pass_u64(p, &module->size);
+	pass_u64(p, &module->commits);
+	pass_u64(p, &module->base_bytes);
+	pass_u64(p, &module->deltas_bytes);
+	pass_u64(p, &module->last_bytes);
+	pass_u64(p, &module->private_bytes);
+	pass_u64(p, &module->tiers_bytes);
+	pass_u64(p, &module->undo_bytes);
+}
+
+static void pass_latency(struct pass *p, struct varve_latency *latency)
+{
+	pass_u64(p, &latency->count);
+	pass_u64(p, &latency->failed);
+	pass_double(p, &latency->sum);
+	pass_double(p, &latency->p50);
+	pass_double(p, &latency->p95);
+	pass_double(p, &latency->p99);
+	pass_double(p, &latency->max);
+}
+
+static void pass_operation(struct pass *p, void *row)
+{
+	struct varve_operation_stat *operation = row;
+	pass_string(p, &operation->name);
+	pass_pid(p, &operation->pid);
+	pass_bool(p, &operation->waiting);
+	pass_bool(p, &operation->has_commit);
+	pass_id(p, &operation->commit);
+	pass_u64(p, &operation->done);
+	pass_u64(p, &operation->total);
+	pass_double(p, &operation->seconds);
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------ */
+
+static const struct {
+	size_t size;
+	void (*pass)(struct pass *p, void *row);
+} rows_of[] = {
+    [WORKERS] = {sizeof(struct varve_worker_stat), pass_worker},
+    [MODULES] = {sizeof(struct varve_module_stat), pass_module},
+    [OPERATIONS] = {sizeof(struct varve_operation_stat), pass_operation},
+};
+
+static size_t *tally_of(struct tally *tally, enum list list)
+{
+	return list == WORKERS ? &tally->rows : list == MODULES ? &tally->modules : &tally->operations;
+}
+
+/** pass_list() - its length and its rows; FILL: where it lies is returned, WRITE: @rows. */
+static const void *pass_list(struct pass *p, enum list list, const void *rows, size_t *count)
+{
+	union {
+		struct varve_worker_stat worker;
+		struct varve_module_stat module;
+		struct varve_operation_stat operation;
+	} row;
+	size_t size = rows_of[list].size;
+	memset(&row, 0, sizeof(row));
+	if (p->way == WRITE)
+		put_count(p->to, *count);
+	else
+		*count = cursor_u32(p->from);
+	if (p->way == FILL)
+		rows = p->rows[list];
+	for (size_t i = 0; i < *count && !(p->way == COUNT && p->from->bad); i++) {
+		if (p->way == WRITE)
+			memcpy(&row, (const char *)rows + i * size, size);
+		rows_of[list].pass(p, p->way == FILL ? (char *)p->rows[list] + i * size : (void *)&row);
 	}
-	return workers + *count;
+	if (p->way == COUNT)
+		*tally_of(&p->tally, list) += *count;
+	if (p->way == FILL)
+		p->rows[list] = (char *)p->rows[list] + *count * size;
+	return rows;
 }
 
-static void put_module_stat(struct buf *b, const struct varve_module_stat *module)
+static void pass_stat(struct pass *p, struct varve_stat *stat)
 {
-	wire_put_id(b, &module->module);
-	buf_u64(b, module->size);
-	buf_u64(b, module->commits);
-	buf_u64(b, module->base_bytes);
-	buf_u64(b, module->deltas_bytes);
-	buf_u64(b, module->last_bytes);
-	buf_u64(b, module->private_bytes);
-	buf_u64(b, module->tiers_bytes);
-	buf_u64(b, module->undo_bytes);
+	pass_string(p, &stat->store);
+	pass_u64(p, &stat->commits);
+	pass_u64(p, &stat->persisted);
+	pass_bool(p, &stat->has_current);
+	pass_id(p, &stat->current);
+	pass_pid(p, &stat->coordinator_pid);
+	pass_double(p, &stat->uptime);
+	pass_u32(p, &stat->clients);
+	pass_pid(p, &stat->session_pid);
+	pass_string(p, &stat->io_method);
+	pass_string(p, &stat->io_reason);
+	pass_string(p, &stat->sandbox);
+	pass_string(p, &stat->sandbox_reason);
+	pass_u64(p, &stat->restores);
+	pass_u64(p, &stat->checkouts);
+	pass_u64(p, &stat->commits_made);
+	pass_u64(p, &stat->jobs);
+	stat->workers = pass_list(p, WORKERS, stat->workers, &stat->workers_count);
+	stat->modules = pass_list(p, MODULES, stat->modules, &stat->modules_count);
+	stat->background = pass_list(p, WORKERS, stat->background, &stat->background_count);
+	pass_u64(p, &stat->jobs_waiting);
+	pass_u64(p, &stat->jobs_running);
+	pass_u64(p, &stat->worker_deaths);
+	pass_u64(p, &stat->damage_found);
+	pass_latency(p, &stat->restore_latency);
+	pass_latency(p, &stat->checkout_latency);
+	pass_latency(p, &stat->commit_latency);
+	stat->operations = pass_list(p, OPERATIONS, stat->operations, &stat->operations_count);
 }
 
-static void get_module_stat(struct cursor *c, struct varve_module_stat *module)
-{
-	wire_get_id(c, &module->module);
-	module->size = cursor_u64(c);
-	module->commits = cursor_u64(c);
-	module->base_bytes = cursor_u64(c);
-	module->deltas_bytes = cursor_u64(c);
-	module->last_bytes = cursor_u64(c);
-	module->private_bytes = cursor_u64(c);
-	module->tiers_bytes = cursor_u64(c);
-	module->undo_bytes = cursor_u64(c);
-}
-
-static void put_latency(struct buf *b, const struct varve_latency *latency)
-{
-	buf_u64(b, latency->count);
-	buf_u64(b, latency->failed);
-	wire_put_double(b, latency->sum);
-	wire_put_double(b, latency->p50);
-	wire_put_double(b, latency->p95);
-	wire_put_double(b, latency->p99);
-	wire_put_double(b, latency->max);
-}
-
-static void get_latency(struct cursor *c, struct varve_latency *latency)
-{
-	latency->count = cursor_u64(c);
-	latency->failed = cursor_u64(c);
-	latency->sum = wire_get_double(c);
-	latency->p50 = wire_get_double(c);
-	latency->p95 = wire_get_double(c);
-	latency->p99 = wire_get_double(c);
-	latency->max = wire_get_double(c);
-}
-
-static void put_operation(struct buf *b, const struct varve_operation_stat *operation)
-{
-	wire_put_string(b, operation->name);
-	buf_u32(b, (uint32_t)operation->pid);
-	buf_u8(b, operation->waiting);
-	buf_u8(b, operation->has_commit);
-	wire_put_id(b, &operation->commit);
-	buf_u64(b, operation->done);
-	buf_u64(b, operation->total);
-	wire_put_double(b, operation->seconds);
-}
-
-/* The fields behind the name. */
-static void get_operation(struct cursor *c, struct varve_operation_stat *operation)
-{
-	operation->pid = (int)cursor_u32(c);
-	operation->waiting = wire_get_bool(c);
-	operation->has_commit = wire_get_bool(c);
-	wire_get_id(c, &operation->commit);
-	operation->done = cursor_u64(c);
-	operation->total = cursor_u64(c);
-	operation->seconds = wire_get_double(c);
-}
+/* ---- messages --------------------------------------------------------------------------------------------------- */
 
 void wire_put_stat(struct buf *b, const struct varve_stat *stat)
 {
-	wire_put_string(b, stat->store);
-	buf_u64(b, stat->commits);
-	buf_u64(b, stat->persisted);
-	buf_u8(b, stat->has_current);
-	wire_put_id(b, &stat->current);
-	buf_u32(b, (uint32_t)stat->coordinator_pid);
-	wire_put_double(b, stat->uptime);
-	buf_u32(b, stat->clients);
-	buf_u32(b, (uint32_t)stat->session_pid);
-	wire_put_string(b, stat->io_method);
-	wire_put_string(b, stat->io_reason);
-	wire_put_string(b, stat->sandbox);
-	wire_put_string(b, stat->sandbox_reason);
-	buf_u64(b, stat->restores);
-	buf_u64(b, stat->checkouts);
-	buf_u64(b, stat->commits_made);
-	buf_u64(b, stat->jobs);
-	put_workers(b, stat->workers, stat->workers_count);
-	put_count(b, stat->modules_count);
-	for (size_t i = 0; i < stat->modules_count; i++)
-		put_module_stat(b, &stat->modules[i]);
-	put_workers(b, stat->background, stat->background_count);
-	buf_u64(b, stat->jobs_waiting);
-	buf_u64(b, stat->jobs_running);
-	buf_u64(b, stat->worker_deaths);
-	buf_u64(b, stat->damage_found);
-	put_latency(b, &stat->restore_latency);
-	put_latency(b, &stat->checkout_latency);
-	put_latency(b, &stat->commit_latency);
-	put_count(b, stat->operations_count);
-	for (size_t i = 0; i < stat->operations_count; i++)
-		put_operation(b, &stat->operations[i]);
-}
-
-static void get_stat_numbers(struct cursor *c, struct varve_stat *stat)
-{
-	stat->commits = cursor_u64(c);
-	stat->persisted = cursor_u64(c);
-	stat->has_current = wire_get_bool(c);
-	wire_get_id(c, &stat->current);
-	stat->coordinator_pid = (int)cursor_u32(c);
-	stat->uptime = wire_get_double(c);
-	stat->clients = cursor_u32(c);
-	stat->session_pid = (int)cursor_u32(c);
-}
-
-static void get_stat_counters(struct cursor *c, struct varve_stat *stat)
-{
-	stat->restores = cursor_u64(c);
-	stat->checkouts = cursor_u64(c);
-	stat->commits_made = cursor_u64(c);
-	stat->jobs = cursor_u64(c);
-}
-
-static void get_stat_processes(struct cursor *c, struct varve_stat *stat)
-{
-	stat->jobs_waiting = cursor_u64(c);
-	stat->jobs_running = cursor_u64(c);
-	stat->worker_deaths = cursor_u64(c);
-	stat->damage_found = cursor_u64(c);
-	get_latency(c, &stat->restore_latency);
-	get_latency(c, &stat->checkout_latency);
-	get_latency(c, &stat->commit_latency);
-}
-
-static bool tally_stat(struct cursor c, struct tally *tally)
-{
-	struct varve_stat stat;
-	struct varve_module_stat module;
-	struct varve_operation_stat operation;
-	tally_string(tally, &c);
-	get_stat_numbers(&c, &stat);
-	for (unsigned i = 0; i < 4; i++)
-		tally_string(tally, &c);
-	get_stat_counters(&c, &stat);
-	tally_workers(tally, &c);
-	tally->modules = cursor_u32(&c);
-	for (size_t i = 0; i < tally->modules && !c.bad; i++)
-		get_module_stat(&c, &module);
-	tally_workers(tally, &c);
-	get_stat_processes(&c, &stat);
-	tally->operations = cursor_u32(&c);
-	for (size_t i = 0; i < tally->operations && !c.bad; i++) {
-		tally_string(tally, &c);
-		get_operation(&c, &operation);
-	}
-	return !c.bad;
-}
-
-static void fill_stat(struct cursor *c, struct varve_stat *stat, const struct tally *tally)
-{
-	struct varve_worker_stat *workers = (struct varve_worker_stat *)(stat + 1);
-	struct varve_module_stat *modules = (struct varve_module_stat *)(workers + tally->rows);
-	struct varve_operation_stat *operations = (struct varve_operation_stat *)(modules + tally->modules);
-	struct room room = {.chars = (char *)(operations + tally->operations)};
-	stat->store = room_string(&room, c);
-	get_stat_numbers(c, stat);
-	stat->io_method = room_string(&room, c);
-	stat->io_reason = room_string(&room, c);
-	stat->sandbox = room_string(&room, c);
-	stat->sandbox_reason = room_string(&room, c);
-	get_stat_counters(c, stat);
-	stat->workers = workers;
-	stat->background = fill_workers(c, workers, &stat->workers_count, &room);
-	stat->modules = modules;
-	stat->modules_count = cursor_u32(c);
-	for (size_t i = 0; i < stat->modules_count; i++)
-		get_module_stat(c, &modules[i]);
-	fill_workers(c, workers + stat->workers_count, &stat->background_count, &room);
-	get_stat_processes(c, stat);
-	stat->operations = operations;
-	stat->operations_count = cursor_u32(c);
-	for (size_t i = 0; i < stat->operations_count; i++) {
-		operations[i].name = room_string(&room, c);
-		get_operation(c, &operations[i]);
-	}
+	struct pass p = {.way = WRITE, .to = b};
+	struct varve_stat copy = *stat;
+	pass_stat(&p, &copy);
 }
 
 struct varve_stat *wire_get_stat(struct cursor *c)
 {
-	struct tally tally = {0};
-	if (c->bad || !tally_stat(*c, &tally)) {
+	struct cursor first = *c;
+	struct pass p = {.way = COUNT, .from = &first};
+	struct varve_stat scratch = {0};
+	pass_stat(&p, &scratch);
+	if (first.bad) {
 		c->bad = true;
 		return NULL;
 	}
-	struct varve_stat *stat = calloc(1, sizeof(*stat) + tally.rows * sizeof(struct varve_worker_stat) +
-	                                        tally.modules * sizeof(struct varve_module_stat) +
-	                                        tally.operations * sizeof(struct varve_operation_stat) + tally.chars);
-	if (stat)
-		fill_stat(c, stat, &tally);
+	size_t workers = p.tally.rows * sizeof(struct varve_worker_stat);
+	size_t modules = p.tally.modules * sizeof(struct varve_module_stat);
+	size_t operations = p.tally.operations * sizeof(struct varve_operation_stat);
+	struct varve_stat *stat = calloc(1, sizeof(*stat) + workers + modules + operations + p.tally.chars);
+	if (!stat)
+		return NULL;
+	p.way = FILL;
+	p.from = c;
+	p.rows[WORKERS] = stat + 1;
+	p.rows[MODULES] = (char *)p.rows[WORKERS] + workers;
+	p.rows[OPERATIONS] = (char *)p.rows[MODULES] + modules;
+	p.room.chars = (char *)p.rows[OPERATIONS] + operations;
+	pass_stat(&p, stat);
 	return stat;
+}
+
+static void pass_report(struct pass *p, struct varve_report *report)
+{
+	pass_id(p, &report->commit);
+	pass_u64(p, &report->modules);
+	pass_u64(p, &report->modules_total);
+	pass_u64(p, &report->bytes_written);
+	pass_u64(p, &report->bytes_read);
+	pass_u64(p, &report->deltas_applied);
+	pass_double(p, &report->seconds);
+	pass_u32(p, &report->workers);
+}
+
+void wire_put_report(struct buf *b, const struct varve_report *report)
+{
+	struct pass p = {.way = WRITE, .to = b};
+	struct varve_report copy = *report;
+	pass_report(&p, &copy);
+}
+
+void wire_get_report(struct cursor *c, struct varve_report *report)
+{
+	struct pass p = {.way = FILL, .from = c};
+	memset(report, 0, sizeof(*report));
+	pass_report(&p, report);
 }
