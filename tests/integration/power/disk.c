@@ -172,7 +172,7 @@ static void apply_step(struct content *content, const struct step *step, uint64_
 			memset(content->data + content->size, 0, end - content->size);
 		content->size = end;
 	}
-	if (!step->cut)
+	if (!step->cut && size)
 		memcpy(content->data + step->offset, step->data, size);
 }
 
