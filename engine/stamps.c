@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "hash.h"
@@ -18,16 +19,17 @@
 #define RECORD_SIZE 56
 #define FILE_NAME "stamps"
 
+/* Where it can not be read every time is another boot: what is not known must not be trusted. */
 static void boot_id(uint8_t id[16])
 {
 	char text[64] = "";
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		if (read(fd, text, sizeof(text) - 1) < 0)
-			text[0] = 0;
+	ssize_t length = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
+	if (fd >= 0)
 		close(fd);
-	}
-	hash128(text, strlen(text), 0, id);
+	if (length <= 0)
+		length = getrandom(text, sizeof(text), 0);
+	hash128(text, length > 0 ? (size_t)length : 0, 0, id);
 }
 
 static void put_head(uint8_t *head, const uint8_t store[16])
