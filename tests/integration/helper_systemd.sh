@@ -81,7 +81,8 @@ systemd_boot() {
 	[ "$EUID" = 0 ] || no_systemd 'that takes root'
 	[ -z "${SANITIZE:-}" ] || no_systemd 'the units forbid what a sanitizer needs'
 	systemd_top=$(mktemp -d "${TMPDIR:-/tmp}/varve-systemd.XXXXXX")
-	unified=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+	# Beneath the one that this process is in.
+	unified=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)$(sed -n 's/^0:://p' /proc/self/cgroup)
 	mkdir "$unified/varve-test-$$" 2>/dev/null || no_systemd 'no cgroup can be made'
 	systemd_cgroup=$unified/varve-test-$$
 	(
