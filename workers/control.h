@@ -39,7 +39,9 @@ enum control_type {
 
 static inline void control_put_string(struct buf *packet, const char *text)
 {
-	size_t size = strnlen(text, CONTROL_STRING_MAX - 1);
+	size_t size = strlen(text);
+	if (size >= CONTROL_STRING_MAX)
+		size = CONTROL_STRING_MAX - 1;
 	buf_u16(packet, (uint16_t)size);
 	buf_put(packet, text, size);
 }

@@ -29,12 +29,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "control.h"
 #include "cpu.h"
 #include "fault.h"
-#include "sight.h"
-#include "sock.h"
 #include "worker_limits.h"
+#include "worker_talk.h"
 
 /** How often an idle worker looks whether its coordinator is still there. */
 #define IDLE_LOOK_MS 10000u
@@ -46,7 +44,7 @@ struct worker {
 	uint64_t idle_since_ns;
 	bool resting; /**< it has given its memory back */
 	uint64_t mark_ns; /**< up to here its time is in line->busy_ns */
-	struct buf packet;
+	struct talk talk;
 };
 
 static void add(_Atomic uint64_t *figure, uint64_t more)
@@ -54,92 +52,20 @@ static void add(_Atomic uint64_t *figure, uint64_t more)
 	atomic_fetch_add_explicit(figure, more, memory_order_relaxed);
 }
 
-/** say() - send what is in the packet. The coordinator's end is this process's end. */
-static void say(struct worker *worker)
-{
-	if (worker->packet.bad)
-		_exit(1);
-	int err;
-	do
-		err = sock_send(worker->start->control, worker->packet.data, worker->packet.size, -1);
-	while (err == -EINTR);
-	if (err < 0)
-		_exit(1);
-}
-
-static void begin_packet(struct worker *worker, enum control_type type)
-{
-	buf_clear(&worker->packet);
-	buf_u8(&worker->packet, (uint8_t)type);
-}
-
-/** begin_question() - a packet about the job under way. */
-static void begin_question(struct worker *worker, enum control_type type)
-{
-	begin_packet(worker, type);
-	buf_u32(&worker->packet, worker->ticket.slot);
-	buf_u32(&worker->packet, worker->ticket.generation);
-}
-
-/** ask() - send the question that is in the packet, and wait for the answer: its result, with the sentence. */
-static int ask(struct worker *worker, int *fd)
-{
-	uint8_t answer[16 + CONTROL_STRING_MAX];
-	char sentence[CONTROL_STRING_MAX];
-	ssize_t size;
-
-	*fd = -1;
-	say(worker);
-	do
-		size = sock_recv(worker->start->control, answer, sizeof(answer), fd);
-	while (size == -EINTR);
-	if (size <= 0)
-		_exit(1);
-	struct cursor cursor = cursor_over(answer, (size_t)size);
-	uint8_t type = cursor_u8(&cursor);
-	int32_t result = (int32_t)cursor_u32(&cursor);
-	control_string(&cursor, sentence);
-	if (cursor.bad || type != CONTROL_ANSWER)
-		_exit(1);
-	return result < 0 ? fail_with(-result, sentence) : 0;
-}
-
 static int take_fd(void *arg, const struct job *job)
 {
 	struct worker *worker = arg;
-	int fd;
 
 	(void)job;
-	begin_question(worker, CONTROL_WANT_FD);
-	int err = ask(worker, &fd);
-	if (err == 0 && fd >= 0)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return err ? err : fail(EPROTO, "the coordinator has sent no descriptor; try again");
+	return talk_want_fd(&worker->talk, worker->ticket);
 }
 
 static int sight(void *arg, const struct job *job, const struct sight_steps *steps, bool wait)
 {
 	struct worker *worker = arg;
-	int fd;
 
 	(void)job;
-	begin_question(worker, CONTROL_SIGHT);
-	buf_u8(&worker->packet, wait);
-	buf_u8(&worker->packet, (uint8_t)steps->count);
-	for (uint32_t i = 0; i < steps->count; i++) {
-		buf_u8(&worker->packet, (uint8_t)steps->list[i].step);
-		buf_u32(&worker->packet, steps->list[i].entry);
-	}
-	if (!wait) {
-		say(worker);
-		return 0;
-	}
-	int err = ask(worker, &fd);
-	if (fd >= 0)
-		close(fd);
-	return err;
+	return talk_sight(&worker->talk, worker->ticket, steps, wait);
 }
 
 static void found(void *arg, const struct job *job, bool damage, const char *file, const char *problem)
@@ -147,13 +73,7 @@ static void found(void *arg, const struct job *job, bool damage, const char *fil
 	struct worker *worker = arg;
 
 	(void)job;
-	begin_packet(worker, CONTROL_FOUND);
-	buf_u32(&worker->packet, worker->ticket.slot);
-	buf_u32(&worker->packet, worker->ticket.generation);
-	buf_u8(&worker->packet, damage);
-	control_put_string(&worker->packet, file);
-	control_put_string(&worker->packet, problem);
-	say(worker);
+	talk_found(&worker->talk, worker->ticket, damage, file, problem);
 }
 
 /** account() - a sign of life; the time since the last one was spent on a job. */
@@ -394,20 +314,10 @@ static int confine(const struct worker_start *start, const struct reader *reader
 	return sandbox_enter(start->setup->sandbox, &needs, result);
 }
 
-/** say_hello() - that it serves, and how. */
-static void say_hello(struct worker *worker, const struct reader *reader, const struct sandbox_result *sandbox)
-{
-	begin_packet(worker, CONTROL_HELLO);
-	control_put_string(&worker->packet, reader_name(reader));
-	control_put_string(&worker->packet, reader_reason(reader));
-	control_put_string(&worker->packet, sandbox->state);
-	control_put_string(&worker->packet, sandbox->reason);
-	say(worker);
-}
-
 _Noreturn void worker_main(const struct worker_start *start)
 {
-	struct worker worker = {.start = start, .line = ring_worker(start->ring, start->index)};
+	struct worker worker = {
+	    .start = start, .line = ring_worker(start->ring, start->index), .talk = {.control = start->control}};
 	struct sandbox_result sandbox;
 	struct job_context context;
 	struct job job;
@@ -418,12 +328,10 @@ _Noreturn void worker_main(const struct worker_start *start)
 	if (err == 0)
 		err = confine(start, context.reader, &sandbox);
 	if (err < 0) {
-		begin_packet(&worker, CONTROL_FAILED);
-		control_put_string(&worker.packet, err_text());
-		say(&worker);
+		talk_failed(&worker.talk, err_text());
 		_exit(1);
 	}
-	say_hello(&worker, context.reader, &sandbox);
+	talk_hello(&worker.talk, context.reader, &sandbox);
 
 	worker.idle_since_ns = clock_now();
 	while (!ring_retiring(start->ring, start->index)) {
