@@ -222,8 +222,7 @@ struct marks {
 /* What a commit, and each step of putting it in sight, changes. */
 static struct marks marks_take(const struct scratch *scratch)
 {
-	static const char *const names[] = {
-	    ".", "commits", STORE_PRIVATE, STORE_PRIVATE "/journal", STORE_WORK};
+	static const char *const names[] = {".", "commits", STORE_PRIVATE, STORE_PRIVATE "/journal", STORE_WORK};
 	struct marks marks = {0};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
