@@ -220,7 +220,7 @@ static int apply(struct job_context *context, const struct place *place, struct 
 	if (!r && seen)
 		r = seen(arg, context);
 	if (!r)
-		r = delta_apply(s->decoder, &s->delta, image->data + image->from, image->from, image->to);
+		r = delta_apply(s->decoder, &s->delta, image->data, image->from, image->to);
 	if (!r && s->delta.new_size < image->size)
 		r = image_resize(image, s->delta.new_size);
 	if (r)

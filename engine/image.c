@@ -15,31 +15,39 @@ static size_t round_page(uint64_t size)
 	return (size_t)((size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1));
 }
 
-int image_reserve(struct image *image, uint64_t size)
+/* Memory for @want bytes. What a job gives back at its end is not worth huge pages where few pages of it are touched: each
+ * touch would clear one. */
+static int reserve(struct image *image, size_t want, bool sparse)
 {
-	if (size > (UINT64_C(1) << 46))
-		return fail(EFBIG, "an image of %llu bytes is larger than any can be", (unsigned long long)size);
-	size_t want = round_page(size) + PAGE_BYTES;
 	if (want <= image->capacity)
 		return 0;
-	want += want / 4;
 	void *p = image->data ? mremap(image->data, image->capacity, want, MREMAP_MAYMOVE)
 	                      : mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
-		return fail_sys(ENOMEM, "memory for an image of %llu bytes", (unsigned long long)size);
+		return fail_sys(ENOMEM, "memory for an image of %zu bytes", want);
 	if (want >= (2u << 20))
-		madvise(p, want, MADV_HUGEPAGE);
+		madvise(p, want, sparse && want > IMAGE_KEEP ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 	image->data = p;
 	image->capacity = want;
 	return 0;
 }
 
-int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size)
+static int reserve_whole(struct image *image, uint64_t size, bool sparse)
+{
+	if (size > (UINT64_C(1) << 46))
+		return fail(EFBIG, "an image of %llu bytes is larger than any can be", (unsigned long long)size);
+	size_t want = round_page(size) + PAGE_BYTES;
+	return want <= image->capacity ? 0 : reserve(image, want + want / 4, sparse);
+}
+
+int image_reserve(struct image *image, uint64_t size)
+{
+	return reserve_whole(image, size, false);
+}
+
+static int begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size)
 {
 	size_t words = (size_t)(pages_of(size > source_size ? size : source_size) / 64 + 1);
-	int r = image_reserve(image, size);
-	if (r)
-		return r;
 	if (words > image->loaded_words) {
 		uint64_t *loaded = realloc(image->loaded, words * sizeof(*loaded));
 		if (!loaded)
@@ -59,6 +67,23 @@ int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint
 	return 0;
 }
 
+int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size)
+{
+	int r = reserve_whole(image, size, true);
+	return r ? r : begin_lazy(image, source, source_size, size);
+}
+
+int image_begin_shard(
+    struct image *image, int source, uint64_t source_size, uint64_t size, uint64_t from, uint64_t to)
+{
+	int r = reserve(image, round_page(to - from) + PAGE_BYTES, false);
+	if (!r)
+		r = begin_lazy(image, source, source_size, size);
+	image->from = from;
+	image->to = to;
+	return r;
+}
+
 int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size)
 {
 	int r = image_begin_lazy(image, -1, size, size);
@@ -72,12 +97,12 @@ static int load(struct image *image, uint64_t page, uint64_t pages)
 	uint64_t at = page * PAGE_BYTES, end = (page + pages) * PAGE_BYTES;
 	uint64_t there = image->source_size < at ? at : image->source_size < end ? image->source_size : end;
 	if (image->mapped && there > at)
-		memcpy(image->data + at, image->mapped + at, (size_t)(there - at));
+		memcpy(image_at(image, at), image->mapped + at, (size_t)(there - at));
 	else if (image->source < 0)
 		there = at;
 	for (uint64_t from = at; !image->mapped && from < there;) {
-		ssize_t n =
-		    pread(image->source, image->data + from, (size_t)(there - from), (off_t)(image->source_at + from));
+		ssize_t n = pread(
+		    image->source, image_at(image, from), (size_t)(there - from), (off_t)(image->source_at + from));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -85,7 +110,7 @@ static int load(struct image *image, uint64_t page, uint64_t pages)
 			             : fail(EBADMSG, "an image file was cut short");
 		from += (uint64_t)n;
 	}
-	memset(image->data + there, 0, (size_t)(end - there));
+	memset(image_at(image, there), 0, (size_t)(end - there));
 	for (uint64_t p = page; p < page + pages; p++)
 		image_mark(image, p);
 	return 0;
@@ -139,7 +164,7 @@ static int resize_lazy(struct image *image, uint64_t size)
 		for (uint64_t page = pages_of(size); page < pages_of(image->size); page++)
 			image->loaded[page / 64] &= ~((uint64_t)1 << page % 64);
 		if (size % PAGE_BYTES && image_has(image, size / PAGE_BYTES))
-			memset(image->data + size, 0, round_page(size) - (size_t)size);
+			memset(image_at(image, size), 0, round_page(size) - (size_t)size);
 	}
 	if (size < image->source_size)
 		image->source_size = size;
@@ -149,7 +174,8 @@ static int resize_lazy(struct image *image, uint64_t size)
 
 int image_resize(struct image *image, uint64_t size)
 {
-	int r = image_reserve(image, size);
+	/* A shard has all the memory that it needs. */
+	int r = image->to == DELTA_END ? reserve_whole(image, size, image->lazy) : 0;
 	if (r)
 		return r;
 	if (image->lazy)

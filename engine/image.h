@@ -31,7 +31,7 @@
  * earlier state. So what touches few pages of a large image costs what it touches.
  */
 struct image {
-	uint8_t *data;
+	uint8_t *data; /**< from byte `from` on */
 	size_t capacity;
 	uint64_t size;
 	bool lazy;
@@ -41,10 +41,15 @@ struct image {
 	uint64_t source_size; /**< of its bytes, those that still count: what lies behind was cut off once */
 	uint64_t *loaded; /**< lazy: a bit for each page */
 	size_t loaded_words;
-	uint64_t
-	    from; /**< only the bytes [from, to) are of interest: no others are loaded or changed by a delta. Both at */
-	uint64_t to; /**< the start of a section, or 0 and DELTA_END */
+	uint64_t from; /**< only the bytes [from, to) are of interest: there is memory for no others. Both at the start */
+	uint64_t to; /**< of a section, or 0 and DELTA_END */
 };
+
+/** image_at() - where byte @at of it is. */
+static inline uint8_t *image_at(const struct image *image, uint64_t at)
+{
+	return image->data + (at - image->from);
+}
 
 int image_reserve(struct image *image, uint64_t size);
 
@@ -55,7 +60,11 @@ void image_free(struct image *image);
 /** image_begin_lazy() - from now on it is @size bytes, of which nothing is loaded. */
 int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size);
 
-/** image_begin_mapped() - the same over bytes in memory, which must stay. */
+/** image_begin_shard() - the same, of which only the bytes [@from, @to) are of interest. */
+int image_begin_shard(
+    struct image *image, int source, uint64_t source_size, uint64_t size, uint64_t from, uint64_t to);
+
+/** image_begin_mapped() - as image_begin_lazy(), over bytes in memory, which must stay. */
 int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size);
 
 /** image_need() - see to it that these pages are loaded; for an image that is not lazy, nothing. */

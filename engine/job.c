@@ -55,9 +55,9 @@ void job_context_close(struct job_context *context)
 /* Memory that only a large image needed goes back. */
 static void trim(struct job_scratch *s)
 {
-	if (s->image.capacity > IMAGE_KEEP)
+	if (s->image.capacity > IMAGE_KEEP + PAGE_BYTES)
 		image_free(&s->image);
-	if (s->old.capacity > IMAGE_KEEP)
+	if (s->old.capacity > IMAGE_KEEP + PAGE_BYTES)
 		image_free(&s->old);
 	if (s->file.capacity > 2 * BATCH_BYTES)
 		buf_free(&s->file);

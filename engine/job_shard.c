@@ -60,10 +60,8 @@ static int build_by(struct shard *x, enum way way)
 	x->whole_fd = file_open(place.dir, place.name, O_RDONLY);
 	if (x->whole_fd < 0)
 		return x->whole_fd;
-	r = image_begin_lazy(&s->image, x->whole_fd, size, size);
+	r = image_begin_shard(&s->image, x->whole_fd, size, size, job->from, job->to);
 	s->image.source_at = x->whole_at = start->frame;
-	s->image.from = job->from;
-	s->image.to = job->to;
 	if (!r)
 		r = steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
 	if (!r && s->image.size != chain_entry(context->catalog, job->module, job->target)->size)

@@ -38,7 +38,7 @@ static bool is_whole(const struct rebuild *b, uint64_t page)
 static const uint8_t *find_page(const struct rebuild *b, uint64_t page)
 {
 	if (image_has(b->image, page))
-		return b->image->data + page * PAGE_BYTES;
+		return image_at(b->image, page * PAGE_BYTES);
 	if (is_whole(b, page) && b->whole)
 		return b->whole + (page * PAGE_BYTES - b->at);
 	return zero_page;
@@ -92,7 +92,7 @@ static int write_pages(const struct rebuild *b, uint64_t start, uint64_t end)
 	b->job->bytes_written += stop - at;
 	if (b->job->flags & JOB_DRY)
 		return 0;
-	return file_write_at(b->fd, b->image->data + at, (size_t)(stop - at), at, b->place->dir, b->place->name);
+	return file_write_at(b->fd, image_at(b->image, at), (size_t)(stop - at), at, b->place->dir, b->place->name);
 }
 
 int rebuild_write(struct rebuild *b, const uint8_t *now, uint64_t there, uint64_t page, uint64_t end)
@@ -116,7 +116,7 @@ int rebuild_write(struct rebuild *b, const uint8_t *now, uint64_t there, uint64_
 				return r;
 			start = page + 1;
 		} else if (!own) {
-			memcpy(b->image->data + page * PAGE_BYTES, want, size);
+			memcpy(image_at(b->image, page * PAGE_BYTES), want, size);
 			image_mark(b->image, page);
 		}
 	}
