@@ -73,21 +73,21 @@ int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint
 	return r ? r : begin_lazy(image, source, source_size, size);
 }
 
-int image_begin_shard(
-    struct image *image, int source, uint64_t source_size, uint64_t size, uint64_t from, uint64_t to)
-{
-	int r = reserve(image, round_page(to - from) + PAGE_BYTES, false);
-	if (!r)
-		r = begin_lazy(image, source, source_size, size);
-	image->from = from;
-	image->to = to;
-	return r;
-}
-
 int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size)
 {
 	int r = image_begin_lazy(image, -1, size, size);
 	image->mapped = source;
+	return r;
+}
+
+int image_begin_shard(struct image *image, const uint8_t *source, uint64_t size, uint64_t from, uint64_t to)
+{
+	int r = reserve(image, round_page(to - from) + PAGE_BYTES, false);
+	if (!r)
+		r = begin_lazy(image, -1, size, size);
+	image->mapped = source;
+	image->from = from;
+	image->to = to;
 	return r;
 }
 
@@ -97,7 +97,7 @@ static int load(struct image *image, uint64_t page, uint64_t pages)
 	uint64_t at = page * PAGE_BYTES, end = (page + pages) * PAGE_BYTES;
 	uint64_t there = image->source_size < at ? at : image->source_size < end ? image->source_size : end;
 	if (image->mapped && there > at)
-		memcpy(image_at(image, at), image->mapped + at, (size_t)(there - at));
+		memcpy(image_at(image, at), image->mapped + (at - image->from), (size_t)(there - at));
 	else if (image->source < 0)
 		there = at;
 	for (uint64_t from = at; !image->mapped && from < there;) {

@@ -36,12 +36,13 @@ struct image {
 	uint64_t size;
 	bool lazy;
 	int source; /**< lazy: the file, the caller's; -1: none, pages are put there by others */
-	const uint8_t *mapped; /**< lazy: in place of a file, its bytes */
+	const uint8_t *mapped; /**< lazy: in place of a file, its bytes from byte `from` on */
 	uint64_t source_at; /**< lazy: where in the file they begin */
 	uint64_t source_size; /**< of its bytes, those that still count: what lies behind was cut off once */
 	uint64_t *loaded; /**< lazy: a bit for each page */
 	size_t loaded_words;
-	uint64_t from; /**< only the bytes [from, to) are of interest: there is memory for no others. Both at the start */
+	uint64_t
+	    from; /**< only the bytes [from, to) are of interest: there is memory for no others. Both at the start */
 	uint64_t to; /**< of a section, or 0 and DELTA_END */
 };
 
@@ -60,12 +61,12 @@ void image_free(struct image *image);
 /** image_begin_lazy() - from now on it is @size bytes, of which nothing is loaded. */
 int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size);
 
-/** image_begin_shard() - the same, of which only the bytes [@from, @to) are of interest. */
-int image_begin_shard(
-    struct image *image, int source, uint64_t source_size, uint64_t size, uint64_t from, uint64_t to);
-
 /** image_begin_mapped() - as image_begin_lazy(), over bytes in memory, which must stay. */
 int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size);
+
+/** image_begin_shard() - the same, where only the bytes [@from, @to) are of interest; @source: those of them that there
+ * are; NULL: there are none. */
+int image_begin_shard(struct image *image, const uint8_t *source, uint64_t size, uint64_t from, uint64_t to);
 
 /** image_need() - see to it that these pages are loaded; for an image that is not lazy, nothing. */
 int image_need(struct image *image, uint64_t page, uint64_t pages);

@@ -121,7 +121,7 @@ void job_run(struct job_context *context, struct job *job)
 {
 	job->unchanged = job->far = job->tiers_gone = 0;
 	job->deltas_applied = 0;
-	job->bytes_read = job->bytes_written = 0;
+	job->bytes_read = job->delta_bytes = job->bytes_written = 0;
 	job->files = job->images = job->damaged = 0;
 	job->text[0] = 0;
 	map_failed(); /* in an earlier job: it is not this one's */

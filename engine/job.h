@@ -73,6 +73,7 @@ struct job {
 	uint32_t far; /**< shards, and restore with JOB_NEAR: this way does not lead there, take another */
 	uint32_t deltas_applied;
 	uint64_t bytes_read;
+	uint64_t delta_bytes; /**< shards: of those, the deltas' */
 	uint64_t bytes_written;
 	uint64_t size; /**< of the image */
 	struct chain_entry entry; /**< commit: the new entry */

@@ -18,6 +18,7 @@
 #include "fault.h"
 #include "history.h"
 #include "pages.h"
+#include "split.h"
 
 /** Images are compared and hashed in windows of so many bytes; holes in both files are skipped. */
 #define WINDOW (4u << 20)
@@ -70,6 +71,15 @@ static uint64_t part_of(const struct view *view, uint64_t from)
 	return view->size - from < WINDOW ? view->size - from : WINDOW;
 }
 
+/* That window will hardly be looked at again: a large file must not count as this process's memory as a whole. The pages
+ * stay where they are, in the page cache. */
+static void let_go(const struct view *view, uint64_t from)
+{
+	uint64_t part = part_of(view, from);
+	if (view->mapped && part)
+		madvise((void *)(uintptr_t)(view->data + from), (size_t)part, MADV_DONTNEED);
+}
+
 /* Compares and hashes window by window: scratch->runs, and the two tables of page hashes. */
 static int compare(struct job_context *context, const struct view *old, const struct view *new, uint64_t *old_table,
     uint64_t *new_table)
@@ -88,13 +98,16 @@ static int compare(struct job_context *context, const struct view *old, const st
 			hash_window(old->data + at, at, old_part, old_hole, old_table);
 		if (new_part)
 			hash_window(new->data + at, at, new_part, new_hole, new_table);
-		if (!new_part || (old_hole && new_hole))
-			continue;
-		r = diff_images(old_part ? old->data + at : NULL, old_part, new->data + at, new_part, &s->window_runs);
+		s->window_runs.count = 0;
+		if (new_part && !(old_hole && new_hole))
+			r = diff_images(
+			    old_part ? old->data + at : NULL, old_part, new->data + at, new_part, &s->window_runs);
 		if (!r)
 			r = runs_append(&s->runs, &s->window_runs, at);
 		if (r)
 			return r;
+		let_go(old, at);
+		let_go(new, at);
 	}
 	return 0;
 }
@@ -122,6 +135,7 @@ static int write_first(struct job_context *context, struct job *job, const struc
 		uint64_t part = part_of(new, at);
 		if (!(new->mapped &&file_is_hole(new->fd, at, part)))
 			r = write_sparse(fd, new->data + at, part, at, &place, &job->bytes_written);
+		let_go(new, at);
 		if (!r)
 			r = job_goes_on(context);
 	}
@@ -162,10 +176,13 @@ static int same_as(struct job_context *context, struct job *job, uint32_t index,
 	struct job scan = *job;
 	struct image image = {.source = -1};
 	int r = image_build(context, &scan, index, &image);
-	if (!r)
-		r = memcmp(image.data, new->data, (size_t) new->size) == 0;
+	bool same = !r;
+	for (uint64_t at = 0; same && at < new->size; at += WINDOW) {
+		same = memcmp(image.data + at, new->data + at, (size_t)part_of(new, at)) == 0;
+		let_go(new, at);
+	}
 	image_free(&image);
-	return r;
+	return r ? r : same;
 }
 
 /* Opens the last image; one that is missing, cut or wrong is rebuilt from the chain first. */
@@ -219,6 +236,15 @@ static int commit_next(struct job_context *context, struct job *job, const struc
 	return job->unchanged ? 0 : write_delta(context, job, old, new);
 }
 
+/* Restores of large images are made of whole images whose page hashes they know. Should nothing come of this commit, what
+ * is kept is of no image, which they notice. */
+static void keep_table(
+    struct job_context *context, const struct job *job, enum pages which, const uint64_t *table, uint64_t size)
+{
+	if (size > SPLIT_MORE_THAN)
+		pages_write(context, job->module, which, table, 0, pages_of(size));
+}
+
 static int commit_against_last(struct job_context *context, struct job *job, const struct view *new, struct view *old)
 {
 	for (int attempt = 0;; attempt++) {
@@ -235,6 +261,7 @@ static int commit_against_last(struct job_context *context, struct job *job, con
 		r = check_last(context, job, old, old_table);
 		if (!r) {
 			pages_store(context, job->module, new_table, new->size);
+			keep_table(context, job, PAGES_LAST, new_table, new->size);
 			return commit_next(context, job, old, new);
 		}
 		if (attempt || catalog_module(context->catalog, job->module)->length == 1)
@@ -259,12 +286,14 @@ static int commit_first(struct job_context *context, struct job *job, const stru
 	for (uint64_t at = 0; at < new->size; at += WINDOW) {
 		hash_window(new->data + at, at, part_of(new, at),
 		    new->mapped &&file_is_hole(new->fd, at, part_of(new, at)), new_table);
+		let_go(new, at);
 		int r = job_goes_on(context);
 		if (r)
 			return r;
 	}
 	hash_table(new_table, new->size, &job->entry.hash);
 	pages_store(context, job->module, new_table, new->size);
+	keep_table(context, job, PAGES_BASE, new_table, new->size);
 	return write_first(context, job, new);
 }
 

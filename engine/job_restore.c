@@ -16,6 +16,7 @@
 #include "near.h"
 #include "pages.h"
 #include "rebuild.h"
+#include "split.h"
 #include "warm.h"
 
 /** Bytes of the backing file that are compared at a time: they should stay in the second-level cache. */
@@ -34,7 +35,9 @@ static int write_backing(
 	for (uint64_t at = 0; !r && at < size; at += COMPARE_WINDOW) {
 		uint64_t end = size - at < COMPARE_WINDOW ? size : at + COMPARE_WINDOW;
 		uint64_t there = old_size <= at ? 0 : old_size < end ? old_size - at : end - at;
-		r = file_read_at(fd, s->old.data, (size_t)there, at, place->dir, place->name);
+		r = job_goes_on(context);
+		if (!r)
+			r = file_read_at(fd, s->old.data, (size_t)there, at, place->dir, place->name);
 		if (!r)
 			r = rebuild_write(&b, s->old.data, there, at / PAGE_BYTES, pages_of(end));
 		r = r == 1 ? 0 : r;
@@ -73,7 +76,8 @@ static int bring(struct job_context *context, struct job *job, int fd, const str
 	if (fd >= 0 && fstat(fd, &st) < 0)
 		return fail_sys(errno, "%s", place->name);
 	job->bytes_read = job->bytes_written = job->deltas_applied = 0;
-	int r = restore_rebuild(context, job, fd, place, (uint64_t)st.st_size);
+	/* A large module comes here only where shards did not lead there, which is the same way. */
+	int r = job->size > SPLIT_MORE_THAN ? 0 : restore_rebuild(context, job, fd, place, (uint64_t)st.st_size);
 	if (r < 0)
 		return r;
 	if (!r) {

@@ -1,14 +1,18 @@
 /*
  * job_shard.c - one part of a large module's restore: several workers build it at once, by address.
  *
- *   HASH    a job a shard: its pages are built, and their hashes written to .varve/<ModId>.table
+ *   HASH    a job a shard: the pages that deltas touch are built and hashed, the hashes of all others are known from
+ *           before; together they are written to .varve/<ModId>.table
  *   (all)   the hash of that table decides whether it is the image that it should be (split.c)
  *   WRITE   a job a shard: its pages are built once more, compared with the backing file, and written
  *
  * A page is written only if it has the hash that the table has, and the table only counts if it is right as a whole: so
- * nothing wrong is written, though nobody ever has the whole image. Building twice costs little: only pages that deltas
- * touch are built, all others are read from a whole image where they are. What a job has in memory is the touched pages
- * of its shard, which is SHARD_MOST bytes at the most; files are mapped WINDOW bytes at a time.
+ * nothing wrong is written, though nobody ever has the whole image. Nor does it matter whether what was known from before
+ * was right. Building twice costs less than keeping: only pages that deltas touch are built, all others are read from a
+ * whole image where they are.
+ *
+ * What a job has in memory is the touched pages of its shard and, mapped, the whole image's bytes of it, SHARD_MOST bytes
+ * each at the most; and WINDOW bytes of the backing file.
  *
  * Shards begin where delta sections do, so that none is decoded twice.
  */
@@ -19,11 +23,12 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "pages.h"
 #include "plan.h"
 #include "rebuild.h"
 #include "split.h"
 
-/** Bytes of files that are mapped at a time. */
+/** Bytes that are looked at between two signs of life, and of the backing file that are mapped at a time. */
 #define WINDOW (4u << 20)
 
 struct shard {
@@ -31,9 +36,12 @@ struct shard {
 	struct job *job;
 	struct rebuild rebuild;
 	struct place place; /* of the backing file */
+	const struct chain_entry *start; /* of the whole image that it is made of */
+	enum pages kept; /* the file of its page hashes */
+	uint64_t *known; /* room for these */
 	int whole_fd;
 	uint64_t whole_at; /* where in it the image begins */
-	struct map whole;
+	struct map whole; /* its bytes of the shard */
 	struct map now;
 };
 
@@ -43,30 +51,46 @@ static void close_fd(int fd)
 		close(fd);
 }
 
+/* The whole image's bytes of the shard. */
+static int map_whole(struct shard *x)
+{
+	struct job_context *context = x->context;
+	const struct job *job = x->job;
+	const struct start *start = &context->scratch->steps->start;
+	struct place place;
+	x->start = chain_entry(context->catalog, job->module, start->entry);
+	x->whole_at = start->frame;
+	x->kept = start->entry ? PAGES_LAST : PAGES_BASE;
+	x->rebuild.whole_size = x->start->size;
+	x->rebuild.at = job->from;
+	place_source(context, job->module, start, &place);
+	map_close(&x->whole);
+	close_fd(x->whole_fd);
+	x->whole_fd = file_open(place.dir, place.name, O_RDONLY);
+	if (x->whole_fd < 0)
+		return x->whole_fd;
+	uint64_t end = job->to < x->start->size ? job->to : x->start->size;
+	size_t size = end > job->from ? (size_t)(end - job->from) : 0;
+	return size ? map_window(&x->whole, x->whole_fd, x->whole_at + job->from, size, size, true) : 0;
+}
+
 /* The pages that the steps touch in the shard, from the base or the last. */
 static int build_by(struct shard *x, enum way way)
 {
 	struct job_context *context = x->context;
 	struct job *job = x->job;
 	struct job_scratch *s = context->scratch;
-	struct place place;
 	int r = plan_rebuild(context, job->module, job->target, way, s->steps);
-	if (r)
-		return r;
-	const struct start *start = &s->steps->start;
-	place_source(context, job->module, start, &place);
-	uint64_t size = chain_entry(context->catalog, job->module, start->entry)->size;
-	close_fd(x->whole_fd);
-	x->whole_fd = file_open(place.dir, place.name, O_RDONLY);
-	if (x->whole_fd < 0)
-		return x->whole_fd;
-	r = image_begin_shard(&s->image, x->whole_fd, size, size, job->from, job->to);
-	s->image.source_at = x->whole_at = start->frame;
+	if (!r)
+		r = map_whole(x);
+	if (!r)
+		r = image_begin_shard(&s->image, x->whole.data, x->start->size, job->from, job->to);
+	job->bytes_read = job->deltas_applied = 0;
 	if (!r)
 		r = steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
 	if (!r && s->image.size != chain_entry(context->catalog, job->module, job->target)->size)
 		r = fail(EBADMSG, "the deltas of a module lead to another size");
-	x->rebuild.whole_size = size;
+	job->delta_bytes = job->bytes_read;
 	return r;
 }
 
@@ -77,37 +101,69 @@ static int build(struct shard *x)
 	                                                                                     : r;
 }
 
-/* Maps the window's bytes of the whole image; a hole in it needs no reading. */
-static int map_whole(struct shard *x, uint64_t at, uint64_t end)
+/* Where the whole image's bytes from @at on are; a hole in it needs no reading. */
+static void look_at(struct shard *x, uint64_t at, uint64_t end)
 {
 	struct rebuild *b = &x->rebuild;
 	if (end > b->whole_size)
 		end = b->whole_size;
-	b->whole = NULL;
-	b->at = at;
-	if (at >= end || file_is_hole(x->whole_fd, x->whole_at + at, end - at))
-		return 0;
-	int r = map_window(&x->whole, x->whole_fd, x->whole_at + at, (size_t)(end - at), (size_t)(end - at), true);
-	b->whole = x->whole.data;
-	x->job->bytes_read += end - at;
-	return r;
+	b->whole = at >= end || file_is_hole(x->whole_fd, x->whole_at + at, end - at) ? NULL : x->whole.data;
+	x->job->bytes_read += b->whole ? end - at : 0;
 }
 
-static uint64_t window_end(const struct shard *x, uint64_t at)
+static uint64_t window_end(uint64_t at, uint64_t end)
 {
-	uint64_t end = x->job->to < x->rebuild.image->size ? x->job->to : x->rebuild.image->size;
 	return end - at < WINDOW ? end : at + WINDOW;
+}
+
+/* Where the shard ends in an image of @size bytes. */
+static uint64_t shard_end(const struct shard *x, uint64_t size)
+{
+	return x->job->to < size ? x->job->to : size;
+}
+
+/* Whether its page hashes are kept: a keyframe has its own. */
+static bool is_known(struct shard *x)
+{
+	struct job_context *context = x->context;
+	struct image_hash hash;
+	if (!x->whole_at)
+		return pages_read(context->priv, context->catalog, x->job->module, x->kept, x->start, x->known);
+	const uint64_t *table = frame_table(context->scratch->steps->tiers, x->whole_at, x->start->size);
+	memcpy(x->known, table, (size_t)pages_of(x->start->size) * sizeof(*table));
+	hash_table(x->known, x->start->size, &hash);
+	return hash_equal(&hash, &x->start->hash);
+}
+
+/* The page hashes of the whole image. What is not known of them is found out, and kept for the next one. */
+static int know(struct shard *x)
+{
+	struct job_context *context = x->context;
+	uint64_t from = x->job->from, end = shard_end(x, x->start->size);
+	int r = 0;
+	if (is_known(x) || from >= end)
+		return 0;
+	for (uint64_t at = from, to; !r && at < end; at = to) {
+		to = window_end(at, end);
+		r = job_goes_on(context);
+		look_at(x, at, to);
+		hash_window(x->whole.data + (at - from), at, to - at, !x->rebuild.whole, x->known);
+	}
+	if (!r && !x->whole_at)
+		pages_write(context, x->job->module, x->kept, x->known, from / PAGE_BYTES, pages_of(end));
+	return r;
 }
 
 static int hash_windows(struct shard *x)
 {
-	int r = 0;
-	for (uint64_t at = x->job->from, end; !r && (end = window_end(x, at)) > at; at = end) {
+	uint64_t end = shard_end(x, x->rebuild.image->size);
+	int r = know(x);
+	x->rebuild.whole = x->whole.data;
+	for (uint64_t at = x->job->from, to; !r && at < end; at = to) {
+		to = window_end(at, end);
 		r = job_goes_on(x->context);
 		if (!r)
-			r = map_whole(x, at, end);
-		if (!r)
-			r = rebuild_hash(&x->rebuild, NULL, at / PAGE_BYTES, pages_of(end));
+			r = rebuild_hash(&x->rebuild, x->known, at / PAGE_BYTES, pages_of(to));
 	}
 	return r;
 }
@@ -117,40 +173,35 @@ static int write_windows(struct shard *x)
 	struct stat st;
 	if (fstat(x->rebuild.fd, &st) < 0)
 		return fail_sys(errno, "%s", x->place.name);
-	uint64_t size = (uint64_t)st.st_size;
+	uint64_t size = (uint64_t)st.st_size, end = shard_end(x, x->rebuild.image->size);
 	int r = 1;
-	for (uint64_t at = x->job->from, end; r == 1 && (end = window_end(x, at)) > at; at = end) {
-		uint64_t there = size <= at ? 0 : size < end ? size - at : end - at;
+	for (uint64_t at = x->job->from, to; r == 1 && at < end; at = to) {
+		to = window_end(at, end);
+		uint64_t there = size <= at ? 0 : size < to ? size - at : to - at;
 		bool hole = !there || file_is_hole(x->rebuild.fd, at, there);
 		r = job_goes_on(x->context);
-		if (!r)
-			r = map_whole(x, at, end);
+		look_at(x, at, to);
 		if (!r && !hole)
 			r = map_window(&x->now, x->rebuild.fd, at, (size_t)there, (size_t)there, true);
 		if (!r)
-			r = rebuild_write(
-			    &x->rebuild, hole ? NULL : x->now.data, there, at / PAGE_BYTES, pages_of(end));
+			r = rebuild_write(&x->rebuild, hole ? NULL : x->now.data, there, at / PAGE_BYTES, pages_of(to));
 	}
 	return r == 1 ? 0 : r ? r : fail(EBADMSG, "a page has changed while it was restored");
 }
 
-/* The part of the table that belongs to the shard goes to, or the whole of it comes from, .varve/<ModId>.table. */
-static int table_io(struct shard *x, bool store)
+/* The part of the table that belongs to the shard goes to .varve/<ModId>.table, which is there. */
+static int table_store(struct shard *x)
 {
 	struct place place;
 	const struct job *job = x->job;
-	uint64_t size = chain_entry(x->context->catalog, job->module, job->target)->size;
-	uint64_t first = job->from / PAGE_BYTES, end = pages_of(job->to < size ? job->to : size);
-	split_place(x->context->priv, x->context->catalog, job->module, &place);
-	int fd = file_open(place.dir, place.name, store ? O_WRONLY : O_RDONLY), r;
+	uint64_t first = job->from / PAGE_BYTES, end = pages_of(shard_end(x, x->rebuild.image->size));
+	pages_place(x->context->priv, x->context->catalog, job->module, PAGES_TABLE, &place);
+	int fd = file_open(place.dir, place.name, O_WRONLY);
 	if (fd < 0)
 		return fd;
 	uint64_t *table = x->rebuild.table;
-	if (store)
-		r = file_write_at(fd, table + first, (size_t)(end - first) * sizeof(*table), first * sizeof(*table),
-		    place.dir, place.name);
-	else
-		r = file_read_at(fd, table, (size_t)pages_of(size) * sizeof(*table), 0, place.dir, place.name);
+	int r = file_write_at(
+	    fd, table + first, (size_t)(end - first) * sizeof(*table), first * sizeof(*table), place.dir, place.name);
 	close(fd);
 	return r;
 }
@@ -173,16 +224,30 @@ static int finish(struct shard *x, int r)
 	map_close(&x->now);
 	close_fd(x->whole_fd);
 	close_fd(x->rebuild.fd);
-	x->rebuild.image->source = -1;
+	x->rebuild.image->mapped = NULL;
 	return far_or(x, r);
+}
+
+/* The largest of the images that it may be made of. */
+static uint64_t largest_whole(const struct job_context *context, const struct job *job)
+{
+	uint32_t last = catalog_module(context->catalog, job->module)->length - 1;
+	uint64_t most = chain_entry(context->catalog, job->module, last)->size;
+	for (uint32_t e = 0; e <= job->target; e += ANCHOR_EVERY) {
+		uint64_t size = chain_entry(context->catalog, job->module, e)->size;
+		most = size > most ? size : most;
+	}
+	return most;
 }
 
 static int begin(struct shard *x, struct job_context *context, struct job *job)
 {
 	*x = (struct shard) {.context = context, .job = job, .whole_fd = -1};
 	x->rebuild = (struct rebuild) {.job = job, .image = &context->scratch->image, .fd = -1, .place = &x->place};
-	x->rebuild.table = image_table(context, chain_entry(context->catalog, job->module, job->target)->size);
-	return x->rebuild.table ? 0 : -ENOMEM;
+	uint64_t size = chain_entry(context->catalog, job->module, job->target)->size;
+	x->rebuild.table = image_table(context, size + PAGE_BYTES + largest_whole(context, job));
+	x->known = x->rebuild.table ? x->rebuild.table + pages_of(size) : NULL;
+	return x->known ? 0 : -ENOMEM;
 }
 
 int job_hash_shard(struct job_context *context, struct job *job)
@@ -194,7 +259,7 @@ int job_hash_shard(struct job_context *context, struct job *job)
 	if (!r)
 		r = hash_windows(&x);
 	if (!r)
-		r = table_io(&x, true);
+		r = table_store(&x);
 	return finish(&x, r);
 }
 
@@ -202,14 +267,9 @@ int job_write_shard(struct job_context *context, struct job *job)
 {
 	const struct chain_entry *to = chain_entry(context->catalog, job->module, job->target);
 	struct shard x;
-	struct image_hash hash;
 	int r = begin(&x, context, job);
-	if (!r)
-		r = table_io(&x, false);
-	if (!r) {
-		hash_table(x.rebuild.table, to->size, &hash);
-		r = hash_equal(&hash, &to->hash) ? 0 : fail(EBADMSG, "the image has another hash than was recorded");
-	}
+	if (!r && !pages_read(context->priv, context->catalog, job->module, PAGES_TABLE, to, x.rebuild.table))
+		r = fail(EBADMSG, "the table of page hashes is not that of the image");
 	if (!r)
 		r = build(&x);
 	if (!r)

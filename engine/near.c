@@ -88,11 +88,31 @@ static int need_marked(struct image *image, const uint64_t *bits)
 	return r;
 }
 
+/* What the steps begin with: of a large image only those pages are read that are asked for. */
+static int begin_at_whole(struct job_context *context, struct job *job, struct warm_module *kept)
+{
+	struct image *image = &context->scratch->image;
+	const struct steps *steps = context->scratch->steps;
+	uint64_t size = chain_entry(context->catalog, job->module, steps->start.entry)->size;
+	struct source source;
+	struct place place;
+	if (size <= IMAGE_SMALL) {
+		int r = warm_source(context, kept, job->module, steps, &source);
+		return r ? r : image_begin_mapped(image, source.data, source.size);
+	}
+	place_source(context, job->module, &steps->start, &place);
+	int fd = file_open(place.dir, place.name, O_RDONLY);
+	int r = fd < 0 ? fd : image_begin_lazy(image, fd, size, size);
+	image->source_at = steps->start.frame;
+	if (r && fd >= 0)
+		close(fd);
+	return r;
+}
+
 static int back_by_rebuilding(struct job_context *context, struct job *job, uint64_t size, uint64_t *bits)
 {
 	struct job_scratch *s = context->scratch;
 	struct warm_module *kept = warm_module(context, job->module);
-	struct source source;
 	if (!kept)
 		return -ENOMEM;
 	memset(bits, 0, ((size_t)pages_of(size) / 64 + 1) * sizeof(*bits));
@@ -104,9 +124,7 @@ static int back_by_rebuilding(struct job_context *context, struct job *job, uint
 	if (!r)
 		r = plan_rebuild(context, job->module, job->target, WAY_FORWARD, s->steps);
 	if (!r)
-		r = warm_source(context, kept, job->module, s->steps, &source);
-	if (!r)
-		r = image_begin_mapped(&s->image, source.data, source.size);
+		r = begin_at_whole(context, job, kept);
 	if (!r)
 		r = steps_run(context, job, s->steps, &s->image, false, NULL, NULL);
 	if (!r)
@@ -211,6 +229,8 @@ int restore_near(struct job_context *context, struct job *job, int fd, const str
 		rehash(&s->image, table, bits);
 	else
 		r = 0;
+	if (s->image.source >= 0 && s->image.source != fd)
+		close(s->image.source);
 	s->image.source = -1;
 	if (r <= 0)
 		return 0; /* whatever is the matter, the long way finds out */

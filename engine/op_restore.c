@@ -2,13 +2,16 @@
  * op_restore.c - bring all modules to a commit, or none.
  *
  *   SHRINK    the VM of the session makes the tails of memories that get shorter inaccessible
- *   FORWARD   one JOB_RESTORE a module to where it stood at the commit; a large one that can not be brought there by
- *             difference is split (split.c)
+ *   FORWARD   each module is brought to where it stood at the commit (bring.c)
  *   decide    the current commit moves, in the history and on disk
  *   BACK      only if anything failed, or was cancelled: what was touched goes back to where it stood
  *
  * A crash in FORWARD leaves modules without a stamp and the current commit where it was: the next coordinator brings
  * them back (S3).
+ *
+ * Who cancels wants to go on soon. Of a large module only those shards are brought back that may have been written to:
+ * the others are what they were before. Files of a session were written to by its VM, anywhere: these are brought back
+ * as a whole.
  */
 #include "op_private.h"
 
@@ -16,9 +19,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "bring.h"
 #include "cpu.h"
 #include "fault.h"
-#include "split.h"
 
 enum phase { SHRINK, FORWARD, BACK, END };
 
@@ -28,8 +31,6 @@ struct op_restore {
 	bool dry;
 	uint32_t commit;
 	uint32_t count; /* modules */
-	uint32_t at;
-	uint32_t *order; /* modules, the largest first: what ends last should be short */
 	uint32_t *to; /* by module */
 	uint32_t *from;
 	bool *touched;
@@ -37,25 +38,13 @@ struct op_restore {
 	struct shrink *shrinks;
 	uint32_t shrinks_count;
 	bool shrunk;
-	struct split *splits; /* large modules that are under way, or done; room for all of them */
-	uint32_t splits_count;
+	struct bring forward;
+	struct bring back;
 	uint64_t started_ns;
 	struct varve_report report;
 };
 
 /* ---- forward ---------------------------------------------------------------------------------------------------- */
-
-static int hand_out(struct op_restore *r, struct job *job, uint32_t module, uint32_t target)
-{
-	struct store *store = r->op.store;
-	op_job(store, job, JOB_RESTORE, module, target);
-	if (r->dry) {
-		job->flags = JOB_DRY;
-		return 0;
-	}
-	r->touched[module] = true;
-	return job->stamp.entry == target ? 0 : stamps_clear(&store->stamps, module);
-}
 
 /* Everything is where it should be: say so on disk, then to the session. */
 static int decide(struct op_restore *r)
@@ -87,8 +76,8 @@ static int decide(struct op_restore *r)
 static enum op_step end(struct op_restore *r)
 {
 	r->phase = END;
-	for (uint32_t i = 0; i < r->splits_count; i++)
-		split_end(&r->splits[i], r->op.store);
+	bring_end(&r->forward);
+	bring_end(&r->back);
 	r->report.seconds = (double)(clock_now() - r->started_ns) / 1e9;
 	r->report.workers = r->op.handed < r->report.workers ? r->op.handed : r->report.workers;
 	if (!r->op.store->session.owner)
@@ -96,58 +85,40 @@ static enum op_step end(struct op_restore *r)
 	return OP_END;
 }
 
-/* A large module of whose backing file nothing is known. */
-static void split_up(struct op_restore *r, uint32_t module)
+/* The next job forward; 0: there is none now. */
+static int next_of_modules(struct op_restore *r, struct job *job)
 {
-	struct store *store = r->op.store;
-	struct split *split = &r->splits[r->splits_count++];
-	int e = r->dry ? 0 : stamps_clear(&store->stamps, module);
-	r->touched[module] |= !r->dry;
-	split_begin(split, store, module, r->to[module], r->dry ? JOB_DRY : 0);
-	op_fail(&r->op, e);
+	if (r->op.result || r->op.cancelled)
+		return 0;
+	int more = bring_next(&r->forward, job);
+	if (more < 0)
+		op_fail(&r->op, more);
+	if (more > 0 && !r->dry && job->kind != JOB_HASH_SHARD)
+		r->touched[job->module] = true;
+	return more > 0;
 }
 
-/* A job of a module that was split up. */
-static bool next_of_splits(struct op_restore *r, struct job *job)
+/* What is to go back. A module of the session that the restore had no job for keeps nothing of what the session wrote
+ * either, so that all are at one commit. */
+static void turn_back(struct op_restore *r)
 {
-	for (uint32_t i = 0; i < r->splits_count; i++) {
-		struct split *split = &r->splits[i];
-		if (split_next(split, r->op.store, job))
-			return true;
-		if (split->state == SPLIT_ALONE) {
-			split->state = SPLIT_DONE;
-			op_fail(&r->op, hand_out(r, job, split->module, split->target));
-			return !r->op.result;
-		}
-	}
-	return false;
-}
-
-/* A job of the next module that has one. */
-static bool next_of_modules(struct op_restore *r, struct job *job)
-{
-	for (; r->at < r->count && !r->op.result; r->at++) {
-		uint32_t m = r->order[r->at];
-		if (r->to[m] == CHAIN_NONE)
+	for (uint32_t m = 0; m < r->count; m++) {
+		const struct split *split = bring_split(&r->forward, m);
+		struct gap intact;
+		if (r->from[m] == CHAIN_NONE || !(r->touched[m] || r->mapped[m]))
 			continue;
-		bool large = split_wanted(r->op.store, m, r->to[m]);
-		if (large && store_stamp(r->op.store, m).entry == CHAIN_NONE) {
-			split_up(r, m);
-			r->at++;
-			return next_of_splits(r, job);
-		}
-		op_fail(&r->op, hand_out(r, job, m, r->to[m]));
-		job->flags |= large ? JOB_NEAR : 0;
-		r->at++;
-		return !r->op.result;
+		if (split)
+			intact = split_intact(split);
+		bring_add(&r->back, m, r->from[m], split && r->op.cancelled && !r->mapped[m] ? &intact : NULL);
 	}
-	return false;
+	bring_end(&r->forward);
+	r->phase = BACK;
 }
 
 static enum op_step next_forward(struct op_restore *r, struct job *job)
 {
 	struct op *op = &r->op;
-	if (!op->result && !op->cancelled && (next_of_splits(r, job) || next_of_modules(r, job)))
+	if (next_of_modules(r, job))
 		return OP_JOB;
 	if (op->running)
 		return OP_WAIT;
@@ -157,26 +128,30 @@ static enum op_step next_forward(struct op_restore *r, struct job *job)
 		op_fail(op, decide(r));
 	if (!op->result || r->dry)
 		return end(r);
-	r->phase = BACK;
-	r->at = 0;
+	turn_back(r);
 	return OP_WAIT;
 }
 
 /* ---- back ------------------------------------------------------------------------------------------------------- */
 
-/* A module of the session that the restore had no job for keeps what the session wrote. One that it touched goes back
- * to the commit; a session's other modules with it, so that all are at one commit. */
+/* It stays without a stamp, and is brought to its commit before it is next used. */
+static void stays_away(struct op_restore *r)
+{
+	struct op *op = &r->op;
+	if (op->store->unsettled)
+		return; /* said once is enough */
+	op->store->unsettled = true;
+	size_t used = strlen(op->text);
+	snprintf(op->text + used, sizeof(op->text) - used, "; and bringing a module back failed: %s", err_text());
+}
+
 static enum op_step next_back(struct op_restore *r, struct job *job)
 {
-	for (; r->at < r->count; r->at++) {
-		uint32_t m = r->at;
-		if (r->from[m] == CHAIN_NONE || !(r->touched[m] || r->mapped[m]))
-			continue;
-		if (hand_out(r, job, m, r->from[m]))
-			continue;
-		r->at++;
+	int more;
+	while ((more = bring_next(&r->back, job)) < 0)
+		stays_away(r);
+	if (more)
 		return OP_JOB;
-	}
 	return r->op.running ? OP_WAIT : end(r);
 }
 
@@ -198,19 +173,16 @@ static enum op_step next(struct op *op, struct job *job)
 	return next_back(r, job);
 }
 
-/* A job that was cancelled has changed nothing, but one whose worker died may have, before it was run again: hashing never
- * has; of the others the stamp tells. Such a module need not be brought back. */
+/* A job that was cancelled, or could do nothing, has changed nothing, but one whose worker died may have, before it was
+ * run again: the stamp tells. Such a module need not be brought back. */
 static void keep_untouched(struct op_restore *r, const struct job *job)
 {
 	struct store *store = r->op.store;
 	struct place place;
-	if (r->dry || r->phase != FORWARD)
+	if (r->dry || job->kind != JOB_RESTORE || job->stamp.entry == CHAIN_NONE)
 		return;
-	if (job->kind == JOB_HASH_SHARD)
-		r->touched[job->module] = false;
 	place_backing(&store->base, &store->catalog, job->module, &place);
-	bool tells = job->kind == JOB_RESTORE && job->stamp.entry != CHAIN_NONE;
-	int fd = tells ? file_open(place.dir, place.name, O_RDONLY) : -1;
+	int fd = file_open(place.dir, place.name, O_RDONLY);
 	if (fd < 0)
 		return;
 	if (stamp_holds(&job->stamp, fd)) {
@@ -221,55 +193,39 @@ static void keep_untouched(struct op_restore *r, const struct job *job)
 	close(fd);
 }
 
-static struct split *find_split(const struct op_restore *r, uint32_t module)
+static void report(struct op_restore *r, const struct job *job, bool there)
 {
-	for (uint32_t i = 0; i < r->splits_count; i++)
-		if (r->splits[i].module == module)
-			return &r->splits[i];
-	return NULL;
+	uint64_t bytes_read = job->bytes_read, deltas = job->deltas_applied;
+	if (job->kind != JOB_RESTORE)
+		bring_count(&r->forward, job, &bytes_read, &deltas);
+	r->report.modules += there;
+	r->report.bytes_read += bytes_read;
+	r->report.bytes_written += job->bytes_written;
+	r->report.deltas_applied += deltas;
 }
 
 static void done(struct op *op, const struct job *job)
 {
 	struct op_restore *r = (struct op_restore *)op;
+	bool back = r->phase == BACK;
+	struct stamp stamp;
 	if (job->module >= r->count)
 		return;
-	if (job->result && r->phase == BACK) {
-		/* It stays without a stamp, and is brought to its commit before it is next used. */
-		if (op->store->unsettled)
-			return; /* said once is enough */
-		op->store->unsettled = true;
-		size_t used = strlen(op->text);
-		snprintf(
-		    op->text + used, sizeof(op->text) - used, "; and bringing a module back failed: %s", job->text);
-		return;
-	}
-	bool ended = true;
-	struct stamp stamp = job->stamp;
-	if (job->kind == JOB_HASH_SHARD || job->kind == JOB_WRITE_SHARD) {
-		struct split *split = find_split(r, job->module);
-		op_fail(op, split_done(split, op->store, job));
-		ended = split->state == SPLIT_DONE;
-		stamp = split->stamp;
-	}
-	op_fail_job(op, job);
-	if (job->result == -ECANCELED)
+	if (!back)
+		op_fail_job(op, job);
+	int there = bring_done(back ? &r->back : &r->forward, job, &stamp);
+	if (there < 0 && back)
+		stays_away(r);
+	else if (there < 0 && !job->result)
+		op_fail(op, there);
+	if (!back && (job->result == -ECANCELED || job->far))
 		keep_untouched(r, job);
-	if (job->result || op->result)
+	if (job->result || (op->result && !back))
 		return;
-	if (job->far && r->phase == FORWARD && split_wanted(op->store, job->module, r->to[job->module]) &&
-	    !find_split(r, job->module)) {
-		split_up(r, job->module);
-		return;
-	}
-	if (ended && !r->dry && !r->mapped[job->module])
+	if (there > 0 && !r->dry && !r->mapped[job->module] && stamp.entry != CHAIN_NONE)
 		stamps_set(&op->store->stamps, job->module, &stamp);
-	if (r->phase == BACK)
-		return;
-	r->report.modules += ended;
-	r->report.bytes_read += job->bytes_read;
-	r->report.bytes_written += job->bytes_written;
-	r->report.deltas_applied += job->from ? 0 : job->deltas_applied;
+	if (!back)
+		report(r, job, there > 0);
 }
 
 static void restore_free(struct op *op)
@@ -277,11 +233,11 @@ static void restore_free(struct op *op)
 	struct op_restore *r = (struct op_restore *)op;
 	free(r->to);
 	free(r->from);
-	free(r->order);
 	free(r->touched);
 	free(r->mapped);
 	free(r->shrinks);
-	free(r->splits);
+	bring_close(&r->forward);
+	bring_close(&r->back);
 }
 
 static const struct op_kind restore_kind = {"restore", true, false, next, done, restore_free};
@@ -331,20 +287,22 @@ static int larger_first(const void *a, const void *b)
 	                          : (x->module > y->module) - (x->module < y->module);
 }
 
-static void put_in_order(struct op_restore *r)
+/* The largest first: what ends last should be short. */
+static int put_in_order(struct op_restore *r)
 {
 	struct sized *list = malloc((r->count + 1) * sizeof(*list));
-	for (uint32_t m = 0; m < r->count; m++) {
-		r->order[m] = m;
-		if (list)
-			list[m] = (struct sized) {m, size_at(r->op.store, m, r->to[m], 0)};
-	}
+	uint32_t used = 0;
 	if (!list)
-		return; /* then in any order */
-	qsort(list, r->count, sizeof(*list), larger_first);
-	for (uint32_t i = 0; i < r->count; i++)
-		r->order[i] = list[i].module;
+		return fail_sys(ENOMEM, "memory for a restore");
+	for (uint32_t m = 0; m < r->count; m++)
+		if (r->to[m] != CHAIN_NONE)
+			list[used++] = (struct sized) {m, size_at(r->op.store, m, r->to[m], 0)};
+	qsort(list, used, sizeof(*list), larger_first);
+	for (uint32_t i = 0; i < used; i++)
+		bring_add(&r->forward, list[i].module, r->to[list[i].module], NULL);
+	r->report.modules_total = used;
 	free(list);
+	return 0;
 }
 
 struct op *op_restore(struct store *store, uint32_t commit, unsigned workers, bool dry)
@@ -359,21 +317,21 @@ struct op *op_restore(struct store *store, uint32_t commit, unsigned workers, bo
 	r->count = catalog_count(&store->catalog);
 	r->to = malloc((r->count + 1) * sizeof(*r->to));
 	r->from = malloc((r->count + 1) * sizeof(*r->from));
-	r->order = malloc((r->count + 1) * sizeof(*r->order));
 	r->touched = calloc(r->count + 1, sizeof(*r->touched));
 	r->mapped = calloc(r->count + 1, sizeof(*r->mapped));
-	r->splits = calloc(r->count + 1, sizeof(*r->splits));
-	if (!r->splits || !r->to || !r->from || !r->order || !r->touched || !r->mapped) {
+	if (!r->to || !r->from || !r->touched || !r->mapped ||
+	    bring_open(&r->forward, store, r->count, dry ? JOB_DRY : 0) || bring_open(&r->back, store, r->count, 0)) {
 		fail_sys(ENOMEM, "memory for a restore");
 		op_free(&r->op);
 		return NULL;
 	}
 	history_table(&store->history, commit, r->to);
 	history_table(&store->history, store->history.current, r->from);
-	put_in_order(r);
+	if (put_in_order(r)) {
+		op_free(&r->op);
+		return NULL;
+	}
 	r->report.commit = store->history.commits[commit].id;
-	for (uint32_t i = 0; i < r->count; i++)
-		r->report.modules_total += r->to[i] != CHAIN_NONE;
 	r->op.single = r->report.modules_total == 1;
 	if (!dry && (session_lock(store) || find_shrinks(r))) {
 		op_free(&r->op);

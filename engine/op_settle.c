@@ -4,34 +4,32 @@
  */
 #include "op_private.h"
 
-struct target {
-	uint32_t module;
-	uint32_t entry;
-};
+#include "bring.h"
 
 struct op_settle {
 	struct op op;
 	uint32_t what;
-	struct target *targets;
-	uint32_t count;
-	uint32_t at;
+	struct bring bring;
 	bool failed;
 };
+
+static void fails(struct op_settle *s, int result)
+{
+	s->failed = true;
+	op_fail(&s->op, result);
+}
 
 static enum op_step next(struct op *op, struct job *job)
 {
 	struct op_settle *s = (struct op_settle *)op;
-	while (s->at < s->count) {
-		struct target *t = &s->targets[s->at++];
-		op_job(op->store, job, JOB_RESTORE, t->module, t->entry);
-		int r = job->stamp.entry == t->entry ? 0 : stamps_clear(&op->store->stamps, t->module);
-		if (!r)
-			return OP_JOB;
-		s->failed = true;
-		op_fail(op, r);
-	}
+	int more;
+	while ((more = bring_next(&s->bring, job)) < 0)
+		fails(s, more);
+	if (more)
+		return OP_JOB;
 	if (op->running)
 		return OP_WAIT;
+	bring_end(&s->bring);
 	/* What could not be brought back now is, before the next session begins, or by the next coordinator. */
 	if (s->what == OP_SETTLE_ALL || s->failed)
 		op->store->unsettled = s->failed;
@@ -43,16 +41,17 @@ static enum op_step next(struct op *op, struct job *job)
 static void done(struct op *op, const struct job *job)
 {
 	struct op_settle *s = (struct op_settle *)op;
-	op_fail_job(op, job);
-	if (job->result)
-		s->failed = true;
-	else
-		stamps_set(&op->store->stamps, job->module, &job->stamp);
+	struct stamp stamp;
+	int there = bring_done(&s->bring, job, &stamp);
+	if (there < 0)
+		fails(s, there);
+	else if (there)
+		stamps_set(&op->store->stamps, job->module, &stamp);
 }
 
 static void settle_free(struct op *op)
 {
-	free(((struct op_settle *)op)->targets);
+	bring_close(&((struct op_settle *)op)->bring);
 }
 
 static const struct op_kind settle_kind = {"settle", true, false, next, done, settle_free};
@@ -60,7 +59,7 @@ static const struct op_kind settle_kind = {"settle", true, false, next, done, se
 static void add(struct op_settle *s, uint32_t module, uint32_t entry)
 {
 	if (entry != CHAIN_NONE)
-		s->targets[s->count++] = (struct target) {module, entry};
+		bring_add(&s->bring, module, entry, NULL);
 }
 
 struct op *op_settle(struct store *store, uint32_t what)
@@ -70,10 +69,7 @@ struct op *op_settle(struct store *store, uint32_t what)
 		return NULL;
 	s->what = what;
 	uint32_t modules = catalog_count(&store->catalog);
-	s->targets = malloc((modules + 1) * sizeof(*s->targets));
-	if (!s->targets || session_lock(store)) {
-		if (!s->targets)
-			fail_sys(ENOMEM, "memory for an operation");
+	if (bring_open(&s->bring, store, modules, 0) || session_lock(store)) {
 		op_free(&s->op);
 		return NULL;
 	}
@@ -90,6 +86,6 @@ struct op *op_settle(struct store *store, uint32_t what)
 	} else {
 		add(s, what, store_standing(store, what));
 	}
-	s->op.single = s->count <= 1;
+	s->op.single = s->bring.count <= 1;
 	return &s->op;
 }

@@ -5,7 +5,8 @@
  *     `--a shard, or the table, is not right--> ALONE
  *
  * The table of page hashes is checked here once more before anything is written, and in each writing job. When all is
- * written it becomes the file of page hashes of what the backing file holds (pages.h).
+ * written it becomes the file of page hashes of what the backing file holds (pages.h). Where there is a table of the
+ * image already, because the file goes back to what it held before, the first round is left out.
  */
 #include "split.h"
 
@@ -15,12 +16,7 @@
 #include <unistd.h>
 
 #include "op_private.h"
-
-void split_place(const struct dir *priv, const struct catalog *catalog, uint32_t module, struct place *place)
-{
-	place->dir = priv;
-	name_private(place->name, &catalog_module(catalog, module)->id, "table");
-}
+#include "pages.h"
 
 bool split_wanted(const struct store *store, uint32_t module, uint32_t target)
 {
@@ -28,7 +24,20 @@ bool split_wanted(const struct store *store, uint32_t module, uint32_t target)
 	       chain_entry(&store->catalog, module, target)->size > SPLIT_MORE_THAN;
 }
 
-void split_begin(struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags)
+/* Whether a table of the image is kept; then it is in @fd, too. */
+static bool take_kept(const struct split *split, const struct store *store, int fd, const struct place *place)
+{
+	const struct chain_entry *entry = chain_entry(&store->catalog, split->module, split->target);
+	size_t size = (size_t)pages_of(split->size) * sizeof(uint64_t);
+	uint64_t *table = malloc(size);
+	bool took = table && pages_read(&store->priv, &store->catalog, split->module, PAGES_BACKING, entry, table) &&
+	            file_write_at(fd, table, size, 0, place->dir, place->name) == 0;
+	free(table);
+	return took;
+}
+
+void split_begin(struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags,
+    const struct gap *intact)
 {
 	uint64_t size = chain_entry(&store->catalog, module, target)->size, shard = size / 8;
 	struct place place;
@@ -38,81 +47,116 @@ void split_begin(struct split *split, struct store *store, uint32_t module, uint
 	    .target = target,
 	    .flags = flags,
 	    .size = size,
-	    .shard = shard < SHARD_MOST ? shard : SHARD_MOST};
-	split_place(&store->priv, &store->catalog, module, &place);
+	    .shard = shard < SHARD_MOST ? shard : SHARD_MOST,
+	    .intact = intact ? *intact : (struct gap) {0, 0}};
+	pages_place(&store->priv, &store->catalog, module, PAGES_TABLE, &place);
 	int fd = file_create(place.dir, place.name);
-	if (fd >= 0)
-		close(fd);
-	else
+	if (fd < 0) {
 		split->state = SPLIT_ALONE;
+		return;
+	}
+	if (take_kept(split, store, fd, &place))
+		split->state = SPLIT_WRITE;
+	close(fd);
 }
 
 void split_end(const struct split *split, const struct store *store)
 {
 	struct place place;
-	split_place(&store->priv, &store->catalog, split->module, &place);
+	pages_place(&store->priv, &store->catalog, split->module, PAGES_TABLE, &place);
 	file_unlink(place.dir, place.name);
 }
 
-bool split_next(struct split *split, struct store *store, struct job *job)
+/* Before the first shard is written the stamp goes, and the file gets its size. */
+static int begin_writing(struct split *split, struct store *store)
 {
-	if (split->failed || split->at >= split->size || (split->state != SPLIT_HASH && split->state != SPLIT_WRITE))
-		return false;
+	struct place place;
+	if (split->flags & JOB_DRY)
+		return 0;
+	int r = stamps_clear(&store->stamps, split->module);
+	if (r)
+		return r;
+	int fd = backing_open(&store->base, &store->catalog, split->module, true, &place);
+	if (fd < 0)
+		return fd;
+	r = file_resize(fd, split->size, place.dir, place.name);
+	close(fd);
+	return r;
+}
+
+static uint64_t shard_end(const struct split *split)
+{
+	return split->size - split->at < split->shard ? split->size : split->at + split->shard;
+}
+
+static void skip_intact(struct split *split)
+{
+	while (split->at < split->size && split->at >= split->intact.from && shard_end(split) <= split->intact.to)
+		split->at += split->shard;
+}
+
+static int next_shard(struct split *split, struct store *store, struct job *job)
+{
 	op_job(store, job, split->state == SPLIT_HASH ? JOB_HASH_SHARD : JOB_WRITE_SHARD, split->module, split->target);
 	job->flags = split->flags;
 	job->from = split->at;
 	job->to = split->at += split->shard;
+	if (split->state == SPLIT_WRITE)
+		skip_intact(split);
 	split->running++;
-	return true;
+	return 1;
+}
+
+int split_next(struct split *split, struct store *store, struct job *job)
+{
+	if (split->failed)
+		return 0;
+	if (split->state == SPLIT_HASH)
+		return split->at < split->size ? next_shard(split, store, job) : 0;
+	if (split->state != SPLIT_WRITE || split->at >= split->size)
+		return 0;
+	int r = split->at ? 0 : begin_writing(split, store);
+	if (r) {
+		split->state = SPLIT_DONE;
+		return r;
+	}
+	return next_shard(split, store, job);
+}
+
+struct gap split_intact(const struct split *split)
+{
+	if (split->state == SPLIT_HASH)
+		return (struct gap) {0, UINT64_MAX};
+	/* What is behind the size that it was given is cut off; shards are given out in order. */
+	return split->state == SPLIT_WRITE ? (struct gap) {split->at, split->size} : (struct gap) {0, 0};
 }
 
 /* Whether the table that the shards have written is that of the image. */
 static bool table_right(const struct split *split, const struct store *store)
 {
 	const struct chain_entry *entry = chain_entry(&store->catalog, split->module, split->target);
-	size_t bytes = (size_t)pages_of(split->size) * sizeof(uint64_t);
-	struct buf b = {0};
-	struct image_hash hash;
-	struct place place;
-	split_place(&store->priv, &store->catalog, split->module, &place);
-	bool right = file_load(place.dir, place.name, bytes, &b) == 0 && b.size == bytes;
-	if (right) {
-		hash_table((const uint64_t *)(const void *)b.data, split->size, &hash);
-		right = hash_equal(&hash, &entry->hash);
-	}
-	buf_free(&b);
+	uint64_t *table = malloc((size_t)pages_of(split->size) * sizeof(*table));
+	bool right = table && pages_read(&store->priv, &store->catalog, split->module, PAGES_TABLE, entry, table);
+	free(table);
 	return right;
 }
 
-/* Gives the backing file its size, before the first shard is written. */
-static int begin_writing(const struct split *split, const struct store *store)
-{
-	struct place place;
-	if (split->flags & JOB_DRY)
-		return 0;
-	int fd = backing_open(&store->base, &store->catalog, split->module, true, &place);
-	if (fd < 0)
-		return fd;
-	int r = file_resize(fd, split->size, place.dir, place.name);
-	close(fd);
-	return r;
-}
-
+/* Of a file that others may have written to, and that was not looked at as a whole, nothing is said. */
 static int finish(struct split *split, const struct store *store)
 {
-	char pages[NAME_MAX_SIZE];
-	struct place table, backing;
-	split_place(&store->priv, &store->catalog, split->module, &table);
-	name_private(pages, &catalog_module(&store->catalog, split->module)->id, "pages");
-	if (split->flags & JOB_DRY)
+	struct place table, pages, backing;
+	split->stamp.entry = CHAIN_NONE;
+	if (split->flags & JOB_DRY || split->intact.to)
 		return 0;
 	int fd = backing_open(&store->base, &store->catalog, split->module, true, &backing);
 	if (fd < 0)
 		return fd;
 	int r = stamp_take(fd, split->target, &split->stamp);
 	close(fd);
+	pages_place(&store->priv, &store->catalog, split->module, PAGES_TABLE, &table);
+	pages_place(&store->priv, &store->catalog, split->module, PAGES_BACKING, &pages);
 	if (!r)
-		file_rename(table.dir, table.name, table.dir, pages); /* only the next restore would miss it */
+		file_rename(table.dir, table.name, pages.dir, pages.name); /* only the next restore would miss it */
 	return r;
 }
 
@@ -121,17 +165,29 @@ int split_done(struct split *split, struct store *store, const struct job *job)
 	int r = 0;
 	split->running--;
 	split->failed |= job->result || job->far;
-	if (split->running || (!split->failed && split->at < split->size))
+	if (split->running)
 		return 0;
-	if (split->failed || (split->state == SPLIT_HASH && !table_right(split, store))) {
+	if (split->failed) {
 		split->state = SPLIT_ALONE;
-	} else if (split->state == SPLIT_HASH) {
-		r = begin_writing(split, store);
-		split->state = SPLIT_WRITE;
+		return 0;
+	}
+	if (split->at < split->size)
+		return 0;
+	if (split->state == SPLIT_HASH) {
+		split->state = table_right(split, store) ? SPLIT_WRITE : SPLIT_ALONE;
 		split->at = 0;
 	} else {
 		r = finish(split, store);
 		split->state = SPLIT_DONE;
 	}
 	return r;
+}
+
+void split_count(struct split *split, const struct job *job, uint64_t *bytes_read, uint64_t *deltas)
+{
+	bool first = !split->counted;
+	split->counted = true;
+	*deltas = first ? job->deltas_applied : 0;
+	*bytes_read =
+	    (job->kind == JOB_WRITE_SHARD ? job->bytes_read - job->delta_bytes : 0) + (first ? job->delta_bytes : 0);
 }

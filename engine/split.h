@@ -12,6 +12,12 @@
 /** A shard is an eighth of its image, but at most so many bytes: what a worker builds at a time. */
 #define SHARD_MOST (64u << 20)
 
+/** Bytes [from, to) of a file. */
+struct gap {
+	uint64_t from;
+	uint64_t to;
+};
+
 enum split_state {
 	SPLIT_HASH, /**< the shards' page hashes are being made */
 	SPLIT_WRITE, /**< they are right; the shards are being written */
@@ -25,9 +31,11 @@ struct split {
 	uint32_t flags; /* of its jobs */
 	enum split_state state;
 	bool failed;
+	bool counted; /* its deltas are in the report */
 	uint64_t size;
 	uint64_t shard; /* bytes */
 	uint64_t at; /* up to here shards were given out in this state */
+	struct gap intact; /* these bytes of the file are not written */
 	uint32_t running;
 	struct stamp stamp; /* SPLIT_DONE: of the backing file */
 };
@@ -35,19 +43,26 @@ struct split {
 /** split_wanted() - whether the module is large enough at entry @target. */
 bool split_wanted(const struct store *store, uint32_t module, uint32_t target);
 
-/** split_begin() - where the table of page hashes can not be made, it is SPLIT_ALONE at once. */
-void split_begin(struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags);
+/** split_begin() - where the table of page hashes can not be made, it is SPLIT_ALONE at once; where it is there already,
+ * SPLIT_WRITE. Bytes @intact of the backing file are right: shards that lie in them are not written. */
+void split_begin(struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags,
+    const struct gap *intact);
 
-/** split_next() - the next shard's job; false: none before another is done. */
-bool split_next(struct split *split, struct store *store, struct job *job);
+/** split_next() - the next shard's job. Returns 1, 0 (none before another is done), or -errno: the file can not be
+ * written, and there is no use in going on. */
+int split_next(struct split *split, struct store *store, struct job *job);
+
+/** split_intact() - what has certainly not been written to: these bytes of the file are what they were before. */
+struct gap split_intact(const struct split *split);
+
+/** split_count() - which of the job's figures count for the module as a whole: those of whole images once, though shards
+ * are read in both rounds, and of deltas once, though each shard's worker reads them. */
+void split_count(struct split *split, const struct job *job, uint64_t *bytes_read, uint64_t *deltas);
 
 /** split_done() - one has ended. Returns 0 or -errno: the restore has failed. */
 int split_done(struct split *split, struct store *store, const struct job *job);
 
 /** split_end() - at the end of the restore, however it went: the table goes. */
 void split_end(const struct split *split, const struct store *store);
-
-/** split_place() - the file of the table. */
-void split_place(const struct dir *priv, const struct catalog *catalog, uint32_t module, struct place *place);
 
 #endif
