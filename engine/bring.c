@@ -9,6 +9,9 @@
  */
 #include "bring.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "op_private.h"
 
 int bring_open(struct bring *bring, struct store *store, uint32_t most, uint32_t flags)
@@ -19,9 +22,9 @@ int bring_open(struct bring *bring, struct store *store, uint32_t most, uint32_t
 	return bring->aims && bring->splits ? 0 : fail_sys(ENOMEM, "memory for an operation");
 }
 
-void bring_add(struct bring *bring, uint32_t module, uint32_t entry, const struct gap *intact)
+void bring_add(struct bring *bring, uint32_t module, uint32_t entry, uint64_t cut)
 {
-	bring->aims[bring->count++] = (struct aim) {module, entry, intact ? *intact : (struct gap) {0, 0}};
+	bring->aims[bring->count++] = (struct aim) {module, entry, cut};
 }
 
 /* A job that takes the module there by itself. */
@@ -32,6 +35,7 @@ static int whole(struct bring *bring, struct job *job, uint32_t module, uint32_t
 	job->flags = bring->flags;
 	bool there = job->stamp.entry == entry;
 	int r = there || bring->flags & JOB_DRY ? 0 : stamps_clear(&store->stamps, module);
+	bring->wholes += !r;
 	return r ? r : 1;
 }
 
@@ -50,9 +54,23 @@ static int next_of_splits(struct bring *bring, struct job *job)
 	return 0;
 }
 
-static void split_up(struct bring *bring, uint32_t module, uint32_t entry, const struct gap *intact)
+static void split_up(struct bring *bring, uint32_t module, uint32_t entry, uint64_t cut)
 {
-	split_begin(&bring->splits[bring->splits_count++], bring->store, module, entry, bring->flags, intact);
+	split_begin(&bring->splits[bring->splits_count++], bring->store, module, entry, bring->flags, cut);
+}
+
+/* Whether anything is known of the module's backing file. */
+static bool is_known(const struct store *store, uint32_t module)
+{
+	struct stamp stamp = store_stamp(store, module);
+	struct place place;
+	place_backing(&store->base, &store->catalog, module, &place);
+	int fd = stamp.entry == CHAIN_NONE ? -1 : file_open(place.dir, place.name, O_RDONLY);
+	if (fd < 0)
+		return false;
+	bool known = stamp_holds(&stamp, fd);
+	close(fd);
+	return known;
 }
 
 int bring_next(struct bring *bring, struct job *job)
@@ -62,8 +80,8 @@ int bring_next(struct bring *bring, struct job *job)
 		return r;
 	const struct aim *aim = &bring->aims[bring->at++];
 	bool large = split_wanted(bring->store, aim->module, aim->entry);
-	if (large && store_stamp(bring->store, aim->module).entry == CHAIN_NONE) {
-		split_up(bring, aim->module, aim->entry, &aim->intact);
+	if (large && !is_known(bring->store, aim->module)) {
+		split_up(bring, aim->module, aim->entry, aim->cut);
 		return bring_next(bring, job);
 	}
 	r = whole(bring, job, aim->module, aim->entry);
@@ -93,12 +111,28 @@ int bring_done(struct bring *bring, const struct job *job, struct stamp *stamp)
 		*stamp = split->stamp;
 		return r ? r : split->state == SPLIT_DONE;
 	}
+	bring->wholes--;
 	if (job->result)
 		return fail(-job->result, "%s", job->text);
 	if (!job->far || !(job->flags & JOB_NEAR))
 		return 1;
-	split_up(bring, job->module, job->target, NULL);
+	split_up(bring, job->module, job->target, 0);
 	return 0;
+}
+
+bool bring_past_half(const struct bring *bring)
+{
+	uint64_t written = 0, left = 0;
+	if (bring->at < bring->count || bring->wholes || !bring->splits_count)
+		return false;
+	for (uint32_t i = 0; i < bring->splits_count; i++) {
+		const struct split *split = &bring->splits[i];
+		if (split->failed || split->state == SPLIT_HASH || split->state == SPLIT_ALONE)
+			return false;
+		written += split->written;
+		left += split->size - split->written;
+	}
+	return left <= written;
 }
 
 void bring_count(struct bring *bring, const struct job *job, uint64_t *bytes_read, uint64_t *deltas)

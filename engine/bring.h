@@ -11,7 +11,7 @@
 struct aim {
 	uint32_t module;
 	uint32_t entry;
-	struct gap intact; /**< these bytes of its file are what they should be */
+	uint64_t cut; /**< as for split_begin() */
 };
 
 struct bring {
@@ -22,13 +22,14 @@ struct bring {
 	uint32_t at; /* aims before this one were begun */
 	struct split *splits; /* large modules that are under way, or done; room for all of them */
 	uint32_t splits_count;
+	uint32_t wholes; /* jobs under way that are none of a shard */
 };
 
 /** bring_open() - nothing yet, and room for @most modules. 0 or -ENOMEM. */
 int bring_open(struct bring *bring, struct store *store, uint32_t most, uint32_t flags);
 
-/** bring_add() - one more; they are begun in this order. @intact: bytes that need no looking at; NULL: none. */
-void bring_add(struct bring *bring, uint32_t module, uint32_t entry, const struct gap *intact);
+/** bring_add() - one more; they are begun in this order. @cut: as for split_begin(). */
+void bring_add(struct bring *bring, uint32_t module, uint32_t entry, uint64_t cut);
 
 /** bring_next() - the next job. Returns 1, 0 (none before another is done), or -errno: one module was given up, the next
  * call goes on with the others. */
@@ -37,6 +38,9 @@ int bring_next(struct bring *bring, struct job *job);
 /** bring_done() - one has ended. Returns 1 if its module is where it should be: @stamp is that of its file then, or says
  * nothing; 0 if there is more to do; or -errno with a sentence: it will not get there. */
 int bring_done(struct bring *bring, const struct job *job, struct stamp *stamp);
+
+/** bring_past_half() - whether nothing is left but to write shards, and no more of that than was written. */
+bool bring_past_half(const struct bring *bring);
 
 /** bring_count() - which figures of a shard's job count for the restore as a whole. */
 void bring_count(struct bring *bring, const struct job *job, uint64_t *bytes_read, uint64_t *deltas);

@@ -43,6 +43,8 @@ struct stamp {
 enum {
 	JOB_DRY = 1u << 0, /**< restore: find out what would be written, write nothing */
 	JOB_NEAR = 1u << 3, /**< restore: by difference; where that can not be, `far` is set and nothing done */
+	JOB_MARK = 1u << 4, /**< write shard: leave marks where anything is written */
+	JOB_MARKED = 1u << 5, /**< write shard: only where there are marks, and from `size` on */
 	JOB_PATIENT = 1u << 2, /**< tiers: somebody waits for just this, do not give up for others */
 	JOB_SYNC = 1u << 1, /**< commit, publish: sync what is written; sync files: the whole file system at once */
 };
@@ -75,7 +77,7 @@ struct job {
 	uint64_t bytes_read;
 	uint64_t delta_bytes; /**< shards: of those, the deltas' */
 	uint64_t bytes_written;
-	uint64_t size; /**< of the image */
+	uint64_t size; /**< of the image; in, write shard: as JOB_MARKED says */
 	struct chain_entry entry; /**< commit: the new entry */
 	uint64_t files, images, damaged; /**< verify */
 	char text[ERR_TEXT]; /**< the sentence, if result is not 0 */

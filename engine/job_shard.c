@@ -12,7 +12,7 @@
  * whole image where they are.
  *
  * What a job has in memory is the touched pages of its shard and, mapped, the whole image's bytes of it, SHARD_MOST bytes
- * each at the most; and WINDOW bytes of the backing file.
+ * each at the most; and SHARD_WINDOW bytes of the backing file.
  *
  * Shards begin where delta sections do, so that none is decoded twice.
  */
@@ -28,9 +28,6 @@
 #include "rebuild.h"
 #include "split.h"
 
-/** Bytes that are looked at between two signs of life, and of the backing file that are mapped at a time. */
-#define WINDOW (4u << 20)
-
 struct shard {
 	struct job_context *context;
 	struct job *job;
@@ -43,6 +40,8 @@ struct shard {
 	uint64_t whole_at; /* where in it the image begins */
 	struct map whole; /* its bytes of the shard */
 	struct map now;
+	struct place marks;
+	int marks_fd;
 };
 
 static void close_fd(int fd)
@@ -113,7 +112,7 @@ static void look_at(struct shard *x, uint64_t at, uint64_t end)
 
 static uint64_t window_end(uint64_t at, uint64_t end)
 {
-	return end - at < WINDOW ? end : at + WINDOW;
+	return end - at < SHARD_WINDOW ? end : at + SHARD_WINDOW;
 }
 
 /* Where the shard ends in an image of @size bytes. */
@@ -168,23 +167,76 @@ static int hash_windows(struct shard *x)
 	return r;
 }
 
+/* ---- marks ------------------------------------------------------------------------------------------------------ */
+
+static int marks_open(struct shard *x)
+{
+	if (!(x->job->flags & (JOB_MARK | JOB_MARKED)))
+		return 0;
+	split_place_marks(x->context->priv, x->context->catalog, x->job->module, &x->marks);
+	x->marks_fd = file_open(x->marks.dir, x->marks.name, O_RDWR);
+	return x->marks_fd < 0 ? x->marks_fd : 0;
+}
+
+/* Before anything is written there: its worker may die right afterwards. */
+static int mark(struct shard *x, uint64_t at)
+{
+	static const uint8_t written = 1;
+	if (!(x->job->flags & JOB_MARK))
+		return 0;
+	return file_write_at(x->marks_fd, &written, sizeof(written), at / SHARD_WINDOW, x->marks.dir, x->marks.name);
+}
+
+/* Whether window [at, to) is what it should be: nothing was written there. A mark that is missing, since the image it
+ * should go back to is the longer one, is none that says so. */
+static bool is_intact(const struct shard *x, uint64_t at, uint64_t to)
+{
+	uint8_t written = 1;
+	if (!(x->job->flags & JOB_MARKED) || to > x->job->size)
+		return false;
+	return pread(x->marks_fd, &written, sizeof(written), (off_t)(at / SHARD_WINDOW)) == sizeof(written) && !written;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+static bool nothing_to_do(const struct shard *x)
+{
+	uint64_t end = shard_end(x, chain_entry(x->context->catalog, x->job->module, x->job->target)->size);
+	bool intact = true;
+	for (uint64_t at = x->job->from, to; intact && at < end; at = to) {
+		to = window_end(at, end);
+		intact = is_intact(x, at, to);
+	}
+	return intact;
+}
+
+/* Window [at, to); the file has @size bytes. As rebuild_write(). */
+static int write_window(struct shard *x, uint64_t at, uint64_t to, uint64_t size)
+{
+	uint64_t there = size <= at ? 0 : size < to ? size - at : to - at;
+	bool hole = !there || file_is_hole(x->rebuild.fd, at, there);
+	int r = job_goes_on(x->context);
+	if (!r && !hole)
+		r = map_window(&x->now, x->rebuild.fd, at, (size_t)there, (size_t)there, true);
+	if (!r)
+		r = mark(x, at);
+	if (r)
+		return r;
+	look_at(x, at, to);
+	return rebuild_write(&x->rebuild, hole ? NULL : x->now.data, there, at / PAGE_BYTES, pages_of(to));
+}
+
 static int write_windows(struct shard *x)
 {
 	struct stat st;
+	uint64_t end = shard_end(x, x->rebuild.image->size);
+	int r = 1;
 	if (fstat(x->rebuild.fd, &st) < 0)
 		return fail_sys(errno, "%s", x->place.name);
-	uint64_t size = (uint64_t)st.st_size, end = shard_end(x, x->rebuild.image->size);
-	int r = 1;
 	for (uint64_t at = x->job->from, to; r == 1 && at < end; at = to) {
 		to = window_end(at, end);
-		uint64_t there = size <= at ? 0 : size < to ? size - at : to - at;
-		bool hole = !there || file_is_hole(x->rebuild.fd, at, there);
-		r = job_goes_on(x->context);
-		look_at(x, at, to);
-		if (!r && !hole)
-			r = map_window(&x->now, x->rebuild.fd, at, (size_t)there, (size_t)there, true);
-		if (!r)
-			r = rebuild_write(&x->rebuild, hole ? NULL : x->now.data, there, at / PAGE_BYTES, pages_of(to));
+		if (!is_intact(x, at, to))
+			r = write_window(x, at, to, (uint64_t)st.st_size);
 	}
 	return r == 1 ? 0 : r ? r : fail(EBADMSG, "a page has changed while it was restored");
 }
@@ -224,6 +276,7 @@ static int finish(struct shard *x, int r)
 	map_close(&x->now);
 	close_fd(x->whole_fd);
 	close_fd(x->rebuild.fd);
+	close_fd(x->marks_fd);
 	x->rebuild.image->mapped = NULL;
 	return far_or(x, r);
 }
@@ -242,7 +295,7 @@ static uint64_t largest_whole(const struct job_context *context, const struct jo
 
 static int begin(struct shard *x, struct job_context *context, struct job *job)
 {
-	*x = (struct shard) {.context = context, .job = job, .whole_fd = -1};
+	*x = (struct shard) {.context = context, .job = job, .whole_fd = -1, .marks_fd = -1};
 	x->rebuild = (struct rebuild) {.job = job, .image = &context->scratch->image, .fd = -1, .place = &x->place};
 	uint64_t size = chain_entry(context->catalog, job->module, job->target)->size;
 	x->rebuild.table = image_table(context, size + PAGE_BYTES + largest_whole(context, job));
@@ -268,6 +321,10 @@ int job_write_shard(struct job_context *context, struct job *job)
 	const struct chain_entry *to = chain_entry(context->catalog, job->module, job->target);
 	struct shard x;
 	int r = begin(&x, context, job);
+	if (!r)
+		r = marks_open(&x);
+	if (!r && nothing_to_do(&x))
+		return finish(&x, 0);
 	if (!r && !pages_read(context->priv, context->catalog, job->module, PAGES_TABLE, to, x.rebuild.table))
 		r = fail(EBADMSG, "the table of page hashes is not that of the image");
 	if (!r)

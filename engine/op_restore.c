@@ -9,9 +9,9 @@
  * A crash in FORWARD leaves modules without a stamp and the current commit where it was: the next coordinator brings
  * them back (S3).
  *
- * Who cancels wants to go on soon. Of a large module only those shards are brought back that may have been written to:
- * the others are what they were before. Files of a session were written to by its VM, anywhere: these are brought back
- * as a whole.
+ * Who cancels wants to go on soon. Of a large module only what may have been written to is brought back: all else is what
+ * it was before. Files of a session were written to by its VM, anywhere: these are brought back as a whole. And where the
+ * way on is shorter than the way back, it is too late to cancel.
  */
 #include "op_private.h"
 
@@ -85,10 +85,22 @@ static enum op_step end(struct op_restore *r)
 	return OP_END;
 }
 
+/* Whether it was cancelled in time. Jobs under way are cut short only then. */
+static bool cancelled(const struct op_restore *r)
+{
+	return r->op.cancelled && r->op.cancels_jobs;
+}
+
+static void look_ahead(struct op_restore *r)
+{
+	if (!r->op.cancelled && r->phase == FORWARD)
+		r->op.cancels_jobs = !bring_past_half(&r->forward);
+}
+
 /* The next job forward; 0: there is none now. */
 static int next_of_modules(struct op_restore *r, struct job *job)
 {
-	if (r->op.result || r->op.cancelled)
+	if (r->op.result || cancelled(r))
 		return 0;
 	int more = bring_next(&r->forward, job);
 	if (more < 0)
@@ -104,14 +116,12 @@ static void turn_back(struct op_restore *r)
 {
 	for (uint32_t m = 0; m < r->count; m++) {
 		const struct split *split = bring_split(&r->forward, m);
-		struct gap intact;
-		if (r->from[m] == CHAIN_NONE || !(r->touched[m] || r->mapped[m]))
+		bool begun = r->touched[m] || (split && !cancelled(r));
+		if (r->from[m] == CHAIN_NONE || !(begun || r->mapped[m]))
 			continue;
-		if (split)
-			intact = split_intact(split);
-		bring_add(&r->back, m, r->from[m], split && r->op.cancelled && !r->mapped[m] ? &intact : NULL);
+		bool only_written = split && cancelled(r) && !r->mapped[m];
+		bring_add(&r->back, m, r->from[m], only_written ? split_cut(split) : 0);
 	}
-	bring_end(&r->forward);
 	r->phase = BACK;
 }
 
@@ -122,7 +132,7 @@ static enum op_step next_forward(struct op_restore *r, struct job *job)
 		return OP_JOB;
 	if (op->running)
 		return OP_WAIT;
-	if (op->cancelled)
+	if (cancelled(r))
 		op_fail(op, fail(ECANCELED, "the restore was cancelled; every module is where it was"));
 	if (!op->result && !r->dry)
 		op_fail(op, decide(r));
@@ -224,8 +234,10 @@ static void done(struct op *op, const struct job *job)
 		return;
 	if (there > 0 && !r->dry && !r->mapped[job->module] && stamp.entry != CHAIN_NONE)
 		stamps_set(&op->store->stamps, job->module, &stamp);
-	if (!back)
-		report(r, job, there > 0);
+	if (back)
+		return;
+	report(r, job, there > 0);
+	look_ahead(r);
 }
 
 static void restore_free(struct op *op)
@@ -299,7 +311,7 @@ static int put_in_order(struct op_restore *r)
 			list[used++] = (struct sized) {m, size_at(r->op.store, m, r->to[m], 0)};
 	qsort(list, used, sizeof(*list), larger_first);
 	for (uint32_t i = 0; i < used; i++)
-		bring_add(&r->forward, list[i].module, r->to[list[i].module], NULL);
+		bring_add(&r->forward, list[i].module, r->to[list[i].module], 0);
 	r->report.modules_total = used;
 	free(list);
 	return 0;

@@ -59,7 +59,7 @@ static const struct op_kind settle_kind = {"settle", true, false, next, done, se
 static void add(struct op_settle *s, uint32_t module, uint32_t entry)
 {
 	if (entry != CHAIN_NONE)
-		bring_add(&s->bring, module, entry, NULL);
+		bring_add(&s->bring, module, entry, 0);
 }
 
 struct op *op_settle(struct store *store, uint32_t what)

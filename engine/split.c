@@ -7,6 +7,9 @@
  * The table of page hashes is checked here once more before anything is written, and in each writing job. When all is
  * written it becomes the file of page hashes of what the backing file holds (pages.h). Where there is a table of the
  * image already, because the file goes back to what it held before, the first round is left out.
+ *
+ * .varve/<ModId>.written has a byte for each window of the file, which is not 0 if anything may have been written there:
+ * should the restore be cancelled, only these are brought back.
  */
 #include "split.h"
 
@@ -36,19 +39,19 @@ static bool take_kept(const struct split *split, const struct store *store, int 
 	return took;
 }
 
-void split_begin(struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags,
-    const struct gap *intact)
+void split_begin(
+    struct split *split, struct store *store, uint32_t module, uint32_t target, uint32_t flags, uint64_t cut)
 {
-	uint64_t size = chain_entry(&store->catalog, module, target)->size, shard = size / 8;
+	uint64_t size = chain_entry(&store->catalog, module, target)->size, shard = size / 16;
 	struct place place;
 	shard += DELTA_SECTION - 1;
 	shard -= shard % DELTA_SECTION;
 	*split = (struct split) {.module = module,
 	    .target = target,
-	    .flags = flags,
+	    .flags = flags | (cut ? JOB_MARKED : 0),
 	    .size = size,
 	    .shard = shard < SHARD_MOST ? shard : SHARD_MOST,
-	    .intact = intact ? *intact : (struct gap) {0, 0}};
+	    .cut = cut};
 	pages_place(&store->priv, &store->catalog, module, PAGES_TABLE, &place);
 	int fd = file_create(place.dir, place.name);
 	if (fd < 0) {
@@ -65,6 +68,29 @@ void split_end(const struct split *split, const struct store *store)
 	struct place place;
 	pages_place(&store->priv, &store->catalog, split->module, PAGES_TABLE, &place);
 	file_unlink(place.dir, place.name);
+	split_place_marks(&store->priv, &store->catalog, split->module, &place);
+	file_unlink(place.dir, place.name);
+}
+
+void split_place_marks(const struct dir *priv, const struct catalog *catalog, uint32_t module, struct place *place)
+{
+	place->dir = priv;
+	name_private(place->name, &catalog_module(catalog, module)->id, "written");
+}
+
+/* Without them all of the module has to be brought back, should it come to that. */
+static void make_marks(struct split *split, const struct store *store)
+{
+	uint64_t windows = (split->size + SHARD_WINDOW - 1) / SHARD_WINDOW;
+	struct place place;
+	if (split->cut)
+		return;
+	split_place_marks(&store->priv, &store->catalog, split->module, &place);
+	int fd = file_create(place.dir, place.name);
+	if (fd >= 0 && file_resize(fd, windows, place.dir, place.name) == 0)
+		split->flags |= JOB_MARK;
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Before the first shard is written the stamp goes, and the file gets its size. */
@@ -76,6 +102,7 @@ static int begin_writing(struct split *split, struct store *store)
 	int r = stamps_clear(&store->stamps, split->module);
 	if (r)
 		return r;
+	make_marks(split, store);
 	int fd = backing_open(&store->base, &store->catalog, split->module, true, &place);
 	if (fd < 0)
 		return fd;
@@ -84,32 +111,20 @@ static int begin_writing(struct split *split, struct store *store)
 	return r;
 }
 
-static uint64_t shard_end(const struct split *split)
-{
-	return split->size - split->at < split->shard ? split->size : split->at + split->shard;
-}
-
-static void skip_intact(struct split *split)
-{
-	while (split->at < split->size && split->at >= split->intact.from && shard_end(split) <= split->intact.to)
-		split->at += split->shard;
-}
-
 static int next_shard(struct split *split, struct store *store, struct job *job)
 {
 	op_job(store, job, split->state == SPLIT_HASH ? JOB_HASH_SHARD : JOB_WRITE_SHARD, split->module, split->target);
 	job->flags = split->flags;
 	job->from = split->at;
 	job->to = split->at += split->shard;
-	if (split->state == SPLIT_WRITE)
-		skip_intact(split);
+	job->size = split->cut;
 	split->running++;
 	return 1;
 }
 
 int split_next(struct split *split, struct store *store, struct job *job)
 {
-	if (split->failed)
+	if (split->failed || split->cancelled)
 		return 0;
 	if (split->state == SPLIT_HASH)
 		return split->at < split->size ? next_shard(split, store, job) : 0;
@@ -123,12 +138,9 @@ int split_next(struct split *split, struct store *store, struct job *job)
 	return next_shard(split, store, job);
 }
 
-struct gap split_intact(const struct split *split)
+uint64_t split_cut(const struct split *split)
 {
-	if (split->state == SPLIT_HASH)
-		return (struct gap) {0, UINT64_MAX};
-	/* What is behind the size that it was given is cut off; shards are given out in order. */
-	return split->state == SPLIT_WRITE ? (struct gap) {split->at, split->size} : (struct gap) {0, 0};
+	return split->state == SPLIT_WRITE && split->flags & JOB_MARK ? split->size : 0;
 }
 
 /* Whether the table that the shards have written is that of the image. */
@@ -146,7 +158,7 @@ static int finish(struct split *split, const struct store *store)
 {
 	struct place table, pages, backing;
 	split->stamp.entry = CHAIN_NONE;
-	if (split->flags & JOB_DRY || split->intact.to)
+	if (split->flags & JOB_DRY || split->cut)
 		return 0;
 	int fd = backing_open(&store->base, &store->catalog, split->module, true, &backing);
 	if (fd < 0)
@@ -164,14 +176,17 @@ int split_done(struct split *split, struct store *store, const struct job *job)
 {
 	int r = 0;
 	split->running--;
-	split->failed |= job->result || job->far;
+	split->cancelled |= job->result == -ECANCELED;
+	split->failed |= (job->result && job->result != -ECANCELED) || job->far;
+	if (job->kind == JOB_WRITE_SHARD && !job->result)
+		split->written += (job->to < split->size ? job->to : split->size) - job->from;
 	if (split->running)
 		return 0;
 	if (split->failed) {
 		split->state = SPLIT_ALONE;
 		return 0;
 	}
-	if (split->at < split->size)
+	if (split->at < split->size || split->cancelled)
 		return 0;
 	if (split->state == SPLIT_HASH) {
 		split->state = table_right(split, store) ? SPLIT_WRITE : SPLIT_ALONE;

@@ -145,7 +145,8 @@ static int sweep_one(void *arg, const char *name)
 	bool deployed = strcmp(dot, ".new") == 0;
 	if (deployed && !known)
 		file_unlink(&store->base, text);
-	if (deployed || !known || strcmp(dot, ".repair") == 0 || strcmp(dot, ".table") == 0)
+	if (deployed || !known || strcmp(dot, ".repair") == 0 || strcmp(dot, ".table") == 0 ||
+	    strcmp(dot, ".written") == 0)
 		file_unlink(sweep->dir, name);
 	return 0;
 }
