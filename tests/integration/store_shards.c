@@ -198,6 +198,89 @@ Test(shards, a_session_goes_on_in_a_large_memory)
 	varve_vm_close(vm);
 }
 
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
+
+/* Shards are read in two rounds, and each worker reads the deltas for itself: what a restore took does not depend on how
+ * it was divided. */
+Test(shards, the_report_says_the_same_for_any_number_of_workers)
+{
+	struct varve_restore_options options = VARVE_RESTORE_INIT;
+	struct varve_report dry, one;
+	options.dry_run = true;
+	large_make("A", false, ids);
+	for (unsigned workers = 1; workers <= 3; workers++) {
+		struct varve_vm *vm = large_open(workers);
+		restore(vm, 8);
+		large_strange("A", false);
+		must(varve_restore(vm, &ids[3], &options, &dry));
+		struct varve_report wet = restore(vm, 3);
+		if (workers == 1)
+			one = wet;
+		cr_assert_eq(wet.deltas_applied, 3, "%llu deltas", (unsigned long long)wet.deltas_applied);
+		cr_assert_leq(wet.bytes_read, large_size('A', 0) + 200000, "%llu bytes were read",
+		    (unsigned long long)wet.bytes_read);
+		cr_assert_eq(wet.bytes_read, one.bytes_read);
+		cr_assert_eq(wet.bytes_written, one.bytes_written);
+		cr_assert(dry.bytes_read == wet.bytes_read && dry.deltas_applied == wet.deltas_applied);
+		varve_vm_close(vm);
+		end_processes();
+	}
+}
+
+/* The most memory that any worker ever had, bytes. */
+static size_t workers_peak(struct varve_vm *vm)
+{
+	struct varve_stat *stat;
+	size_t peak = 0;
+	must(varve_stat(vm, &stat));
+	for (size_t i = 0; i < stat->workers_count; i++) {
+		char path[64], line[256];
+		size_t kib;
+		snprintf(path, sizeof(path), "/proc/%d/status", (int)stat->workers[i].pid);
+		FILE *status = fopen(path, "r");
+		while (status && fgets(line, sizeof(line), status))
+			if (sscanf(line, "VmHWM: %zu", &kib) == 1 && kib * 1024 > peak)
+				peak = kib * 1024;
+		if (status)
+			fclose(status);
+	}
+	varve_stat_free(stat);
+	return peak;
+}
+
+/* Neither a commit nor a restore, in any of its ways, needs the image as a whole; mapped files count as well. */
+Test(shards, no_worker_ever_has_a_whole_image)
+{
+	const size_t size = 80 * MIB;
+	struct varve_id made[3], id = id_of("W");
+	struct varve_vm *vm = large_open(2);
+	struct varve_session *session;
+	struct varve_memory *memory;
+	for (int k = 0; k < 3; k++) {
+		must(varve_session_begin(vm, 0, &session));
+		if (k == 0)
+			must(varve_session_deploy(session, &id, size, &memory));
+		else
+			must(varve_session_module(session, &id, &memory));
+		char *base = varve_memory_base(memory);
+		for (size_t at = (size_t)k * 1000; at < size; at += k ? 300000 : 1000)
+			base[at] = (char)('a' + k);
+		must(varve_session_commit(session, NULL, &made[k]));
+	}
+	large_forget("W");
+	must(varve_restore(vm, &made[1], NULL, NULL));
+	must(varve_restore(vm, &made[0], NULL, NULL));
+	must(varve_restore(vm, &made[2], NULL, NULL));
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &id, &memory));
+	memset(varve_memory_base(memory), 'x', size / 2);
+	must(varve_session_abandon(session));
+	must(varve_restore(vm, &made[1], NULL, NULL));
+	size_t peak = workers_peak(vm);
+	cr_assert(peak > 1 * MIB && peak < size, "%zu bytes", peak);
+	varve_vm_close(vm);
+}
+
 /* ---- dry --------------------------------------------------------------------------------------------------------- */
 
 Test(shards, a_dry_run_writes_nothing_and_leaves_nothing)

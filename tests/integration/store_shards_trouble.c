@@ -155,12 +155,12 @@ Test(trouble, a_damaged_base_is_named_and_every_module_stays_where_it_was)
 	varve_vm_close(vm);
 }
 
-/* What only makes it quick: .table is made anew each time, .pages afterwards. */
+/* What only makes it quick, or cancelling: .table and .written are made anew each time, .pages afterwards. */
 Test(trouble, what_is_in_the_way_of_private_files_costs_nothing)
 {
-	static const char *const suffixes[] = {"pages", "table"};
+	static const char *const suffixes[] = {"pages", "table", "base-pages", "written"};
 	large_make("A", false, ids);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct varve_vm *vm = large_open(2);
 		unlink(store_path(store_private(large_name('A'), suffixes[i])));
 		cr_assert_eq(mkdir(store_path(store_private(large_name('A'), suffixes[i])), 0700), 0);
@@ -173,6 +173,35 @@ Test(trouble, what_is_in_the_way_of_private_files_costs_nothing)
 		end_processes();
 		cr_assert_eq(rmdir(store_path(store_private(large_name('A'), suffixes[i]))), 0);
 	}
+}
+
+/* Page hashes of the whole images are kept, and believed only if they are right as a whole. Once lost they are there
+ * again. */
+Test(trouble, page_hashes_that_are_wrong_or_lost_cost_nothing_but_time)
+{
+	char kept[128];
+	char *was = NULL, *is;
+	size_t was_size, is_size;
+	snprintf(kept, sizeof(kept), "%s", store_private(large_name('A'), "base-pages"));
+	large_make("A", false, ids);
+	struct varve_vm *vm = large_open(1);
+	was = file_get(kept, &was_size);
+	cr_assert(was && was_size == large_size('A', 0) / 512, "%zu bytes", was_size);
+	for (int i = 0; i < 3; i++) {
+		if (i == 1)
+			cr_assert_eq(unlink(store_path(kept)), 0);
+		else
+			file_flip(kept, i ? (long)was_size / 2 : -1);
+		large_strange("A", true);
+		must(restore(vm, 3 + i));
+		large_expect("A", 3 + i);
+		is = file_get(kept, &is_size);
+		cr_assert(is && is_size == was_size && memcmp(is, was, is_size) == 0, "they were not put right");
+		free(is);
+	}
+	free(was);
+	expect_verified(vm, NULL);
+	varve_vm_close(vm);
 }
 
 /* A tier that is whole in length and wrong in content. */
@@ -221,47 +250,4 @@ Test(trouble, a_disk_that_gets_full_in_either_round_leaves_every_module_where_it
 		fault_clear();
 	}
 	cr_assert_gt(full, 0, "no disk was full");
-}
-
-/* ---- cancelling -------------------------------------------------------------------------------------------------- */
-
-struct brake {
-	int calls;
-	int most;
-};
-
-static int stop_after(void *arg, const struct varve_report *so_far)
-{
-	struct brake *brake = arg;
-	(void)so_far;
-	return ++brake->calls > brake->most;
-}
-
-/* A worker that stands still holds the restore up for as long as it takes to cancel it: in the first round, or the second,
- * or in the middle of either. */
-Test(trouble, a_restore_that_is_cancelled_in_either_round_leaves_every_module_where_it_was)
-{
-	static const char *const faults[] = {
-	    "worker.take:2:stop", "write.data:1:stop", "restore.built:1:stop", "restore.written:1:stop"};
-	large_make(ALL, false, ids);
-	setenv("VARVE_HANG_MS", "300", 1);
-	for (size_t f = 0; f < sizeof(faults) / sizeof(*faults); f += (size_t)how_many(2, 1)) {
-		fault_set("worker", faults[f], false);
-		struct varve_vm *vm = large_open(2);
-		struct varve_restore_options options = VARVE_RESTORE_INIT;
-		struct brake brake = {0, 1};
-		must(restore(vm, 8));
-		large_strange("AB", false);
-		options.progress = stop_after;
-		options.progress_arg = &brake;
-		int r = varve_restore(vm, &ids[3], &options, NULL);
-		cr_assert(r == 0 || r == -ECANCELED, "%s: %d, %s", faults[f], r, varve_last_error());
-		large_expect(ALL, r ? 8 : 3);
-		must(restore(vm, 5));
-		large_expect(ALL, 5);
-		varve_vm_close(vm);
-		end_processes();
-		fault_clear();
-		expect_no_table();
-	}
 }

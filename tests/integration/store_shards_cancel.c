@@ -1,0 +1,170 @@
+/*
+ * store_shards_cancel.c - a restore of large modules is cancelled: wherever it is then, every module is at one commit, byte
+ * for byte, and soon.
+ */
+#include "helper_large.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+TestSuite(cancel, .init = store_setup, .fini = store_teardown, .timeout = 120);
+
+static struct varve_id ids[LARGE_COMMITS];
+
+static int restore(struct varve_vm *vm, int k)
+{
+	return varve_restore(vm, &ids[k], NULL, NULL);
+}
+
+struct brake {
+	int calls;
+	int most;
+};
+
+static int stop_after(void *arg, const struct varve_report *so_far)
+{
+	struct brake *brake = arg;
+	(void)so_far;
+	return ++brake->calls > brake->most;
+}
+
+/* Cancelled the first time that it asks: a worker that stands still has made it wait for that. */
+static int restore_and_cancel(struct varve_vm *vm, int k)
+{
+	struct varve_restore_options options = VARVE_RESTORE_INIT;
+	struct brake brake = {0, 0};
+	options.progress = stop_after;
+	options.progress_arg = &brake;
+	int r = varve_restore(vm, &ids[k], &options, NULL);
+	cr_assert(r == 0 || r == -ECANCELED, "%d, %s", r, varve_last_error());
+	return r;
+}
+
+/* A store whose modules are at commit @from, of which nothing is known, opened with that fault in its workers. */
+static struct varve_vm *open_at(const char *modules, int from, const char *fault, unsigned workers)
+{
+	struct varve_vm *vm = large_open(2);
+	must(restore(vm, from));
+	varve_vm_close(vm);
+	end_processes();
+	large_strange(modules, false);
+	fault_set("worker", fault, false);
+	return large_open(workers);
+}
+
+static void close_all(struct varve_vm *vm)
+{
+	varve_vm_close(vm);
+	end_processes();
+	fault_clear();
+	for (const char *m = "AB"; *m; m++) {
+		cr_assert_eq(file_bytes(store_private(large_name(*m), "table")), -1, "a table was left behind");
+		cr_assert_eq(file_bytes(store_private(large_name(*m), "written")), -1, "marks were left behind");
+	}
+}
+
+/* One worker does it all, and stands still at its Nth write, of page hashes, marks or pages: so it is cancelled there. What
+ * it has done until then has to be found by others. Files get longer, and shorter. */
+Test(cancel, at_any_write_of_a_restore_every_byte_is_brought_back)
+{
+	static const struct {
+		int at, from, to;
+	} cases[] = {{8, 8, 3}, {6, 3, 2}, {9, 3, 8}, {1, 8, 3}, {5, 8, 3}, {6, 8, 3}, {7, 8, 3}, {9, 8, 3}, {10, 8, 3},
+	    {12, 8, 3}, {14, 8, 3}, {4, 3, 2}, {5, 3, 2}, {7, 3, 2}, {8, 3, 8}, {12, 3, 8}, {13, 4, 5}, {9, 6, 7}};
+	int cancelled = 0;
+	large_make("A", false, ids);
+	setenv("VARVE_HANG_MS", "200", 1);
+	for (int i = 0; i < how_many(2, (int)(sizeof(cases) / sizeof(*cases))); i++) {
+		char fault[64];
+		int from = cases[i].from, to = cases[i].to;
+		snprintf(fault, sizeof(fault), "write.data:%d:stop", cases[i].at);
+		struct varve_vm *vm = open_at("A", from, fault, 1);
+		int r = restore_and_cancel(vm, to);
+		cr_assert(fault_struck(), "%s never struck", fault);
+		large_expect("A", r ? from : to);
+		cancelled += r != 0;
+		must(restore(vm, to));
+		large_expect("A", to);
+		close_all(vm);
+	}
+	cr_assert_gt(cancelled, 0, "it was too late each time");
+}
+
+/* Several modules and workers, one of which stands still, in the first round, or the second, or in the middle of either. */
+Test(cancel, in_either_round_every_module_stays_where_it_was)
+{
+	static const char *const faults[] = {
+	    "worker.take:2:stop", "restore.built:1:stop", "write.data:1:stop", "restore.written:1:stop"};
+	large_make("AcB", false, ids);
+	setenv("VARVE_HANG_MS", "200", 1);
+	for (int i = 0; i < how_many(1, 4); i++) {
+		struct varve_vm *vm = open_at("AB", 8, faults[i], 2);
+		int r = restore_and_cancel(vm, 3);
+		large_expect("AcB", r ? 8 : 3);
+		must(restore(vm, 5));
+		large_expect("AcB", 5);
+		close_all(vm);
+	}
+}
+
+/* Whoever wants to stop does not want to wait for the rest of the file to be looked at: bytes in it that others have
+ * written are none of the restore's, and still there. They go before anybody gets the file. */
+Test(cancel, what_was_not_written_is_not_looked_at)
+{
+	const off_t far = 61 * (off_t)MIB;
+	char is[6] = "";
+	large_make("A", false, ids);
+	setenv("VARVE_HANG_MS", "200", 1);
+	struct varve_vm *vm = open_at("A", 3, "restore.written:1:stop", 1);
+	int fd = open(store_path(store_file(large_name('A'), NULL, "")), O_RDWR | O_CLOEXEC);
+	cr_assert_eq(pwrite(fd, "others", 6, far), 6);
+	large_forget(large_name('A'));
+	cr_assert_eq(restore_and_cancel(vm, 4), -ECANCELED);
+	cr_assert(pread(fd, is, 6, far) == 6 && memcmp(is, "others", 6) == 0, "\"%.6s\"", is);
+	cr_assert_eq(pwrite(fd, "\0\0\0\0\0\0", 6, far), 6);
+	large_expect("A", 3);
+	cr_assert_eq(pwrite(fd, "others", 6, far), 6);
+	close(fd);
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id id = id_of(large_name('A'));
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &id, &memory));
+	large_expect("A", 3);
+	must(varve_session_abandon(session));
+	close_all(vm);
+}
+
+/* A VM may have written anywhere in its memory: there all of it is brought back. */
+Test(cancel, a_session_s_memory_is_brought_back_as_a_whole)
+{
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id id = id_of(large_name('A'));
+	large_make("A", false, ids);
+	setenv("VARVE_HANG_MS", "200", 1);
+	struct varve_vm *vm = open_at("", 3, "restore.written:1:stop", 1);
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &id, &memory));
+	memset((char *)varve_memory_base(memory) + 61 * (size_t)MIB, 'x', 100);
+	cr_assert_eq(restore_and_cancel(vm, 4), -ECANCELED);
+	large_expect("A", 3);
+	cr_assert_eq(varve_memory_size(memory), large_size('A', 3));
+	must(varve_session_abandon(session));
+	close_all(vm);
+}
+
+/* Once more is written than is left, the way back is the longer one. */
+Test(cancel, when_most_is_done_the_restore_is_completed)
+{
+	large_make("A", false, ids);
+	setenv("VARVE_HANG_MS", "200", 1);
+	struct varve_vm *vm = open_at("A", 8, "restore.written:5:stop", 1);
+	int r = restore_and_cancel(vm, 4);
+	cr_assert(fault_struck());
+	cr_assert_eq(r, 0, "%d, %s", r, varve_last_error());
+	large_expect("A", 4);
+	close_all(vm);
+}
