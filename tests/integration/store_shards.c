@@ -212,6 +212,7 @@ Test(shards, the_report_says_the_same_for_any_number_of_workers)
 		struct varve_vm *vm = large_open(workers);
 		restore(vm, 8);
 		large_strange("A", false);
+		unlink(store_path(store_private(large_name('A'), "base-pages")));
 		must(varve_restore(vm, &ids[3], &options, &dry));
 		struct varve_report wet = restore(vm, 3);
 		if (workers == 1)
