@@ -239,8 +239,8 @@ struct varve_report {
 	uint64_t modules; /**< modules it brought to that commit */
 	uint64_t modules_total; /**< modules it has to bring there: while it runs, more than modules */
 	uint64_t bytes_written; /**< into backing files */
-	uint64_t bytes_read; /**< from the store's files */
-	uint64_t deltas_applied;
+	uint64_t bytes_read; /**< from the store's files; what was looked at more than once counts once */
+	uint64_t deltas_applied; /**< on the way to the modules' images; one that several were merged to is one */
 	double seconds; /**< from the coordinator's receiving the request to its answer */
 	unsigned workers; /**< worker processes that took part; 0: the coordinator did it by itself */
 };
@@ -270,7 +270,7 @@ struct varve_restore_options {
  * @options, @report  may be NULL.
  *
  * Returns 0, -ENOENT (no such commit), -EBUSY (another VM has a session), -EBADMSG (damage; the file is named),
- * -ECANCELED. After an error every backing file is at the commit where it was; a session's uncommitted changes may
+ * -ECANCELED: not always where it was cancelled; if the way on is shorter than the way back it is completed. After an error every backing file is at the commit where it was; a session's uncommitted changes may
  * be gone.
  */
 VARVE_API int varve_restore(struct varve_vm *vm, const struct varve_id *commit,
