@@ -120,19 +120,19 @@ int bring_done(struct bring *bring, const struct job *job, struct stamp *stamp)
 	return 0;
 }
 
-bool bring_past_half(const struct bring *bring)
+bool bring_past_half(const struct bring *bring, const bool *mapped)
 {
-	uint64_t written = 0, left = 0;
+	uint64_t back = 0, left = 0;
 	if (bring->at < bring->count || bring->wholes || !bring->splits_count)
 		return false;
 	for (uint32_t i = 0; i < bring->splits_count; i++) {
 		const struct split *split = &bring->splits[i];
 		if (split->failed || split->state == SPLIT_HASH || split->state == SPLIT_ALONE)
 			return false;
-		written += split->written;
+		back += mapped[split->module] ? split->size : split->written;
 		left += split->size - split->written;
 	}
-	return left <= written;
+	return left <= back;
 }
 
 void bring_count(struct bring *bring, const struct job *job, uint64_t *bytes_read, uint64_t *deltas)

@@ -39,8 +39,9 @@ int bring_next(struct bring *bring, struct job *job);
  * nothing; 0 if there is more to do; or -errno with a sentence: it will not get there. */
 int bring_done(struct bring *bring, const struct job *job, struct stamp *stamp);
 
-/** bring_past_half() - whether nothing is left but to write shards, and no more of that than was written. */
-bool bring_past_half(const struct bring *bring);
+/** bring_past_half() - whether nothing is left but to write shards, and no more of that than taking it back would be: what
+ * was written, or all of a module that is @mapped. */
+bool bring_past_half(const struct bring *bring, const bool *mapped);
 
 /** bring_count() - which figures of a shard's job count for the restore as a whole. */
 void bring_count(struct bring *bring, const struct job *job, uint64_t *bytes_read, uint64_t *deltas);

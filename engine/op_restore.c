@@ -10,8 +10,8 @@
  * them back (S3).
  *
  * Who cancels wants to go on soon. Of a large module only what may have been written to is brought back: all else is what
- * it was before. Files of a session were written to by its VM, anywhere: these are brought back as a whole. And where the
- * way on is shorter than the way back, it is too late to cancel.
+ * it was before. Files of a session were written to by its VM, anywhere: these are brought back as a whole, unless nothing
+ * at all was touched. And where the way on is shorter than the way back, it is too late to cancel.
  */
 #include "op_private.h"
 
@@ -34,6 +34,7 @@ struct op_restore {
 	uint32_t *to; /* by module */
 	uint32_t *from;
 	bool *touched;
+	bool touched_any;
 	bool *mapped; /* by a memory of the session */
 	struct shrink *shrinks;
 	uint32_t shrinks_count;
@@ -94,7 +95,7 @@ static bool cancelled(const struct op_restore *r)
 static void look_ahead(struct op_restore *r)
 {
 	if (!r->op.cancelled && r->phase == FORWARD)
-		r->op.cancels_jobs = !bring_past_half(&r->forward);
+		r->op.cancels_jobs = !bring_past_half(&r->forward, r->mapped);
 }
 
 /* The next job forward; 0: there is none now. */
@@ -106,14 +107,18 @@ static int next_of_modules(struct op_restore *r, struct job *job)
 	if (more < 0)
 		op_fail(&r->op, more);
 	if (more > 0 && !r->dry && job->kind != JOB_HASH_SHARD)
-		r->touched[job->module] = true;
+		r->touched[job->module] = r->touched_any = true;
+	look_ahead(r);
 	return more > 0;
 }
 
 /* What is to go back. A module of the session that the restore had no job for keeps nothing of what the session wrote
- * either, so that all are at one commit. */
+ * either, so that all are at one commit; but where it was cancelled before anything was done nothing is. */
 static void turn_back(struct op_restore *r)
 {
+	r->phase = BACK;
+	if (cancelled(r) && !r->touched_any)
+		return;
 	for (uint32_t m = 0; m < r->count; m++) {
 		const struct split *split = bring_split(&r->forward, m);
 		bool begun = r->touched[m] || (split && !cancelled(r));
@@ -122,7 +127,6 @@ static void turn_back(struct op_restore *r)
 		bool only_written = split && cancelled(r) && !r->mapped[m];
 		bring_add(&r->back, m, r->from[m], only_written ? split_cut(split) : 0);
 	}
-	r->phase = BACK;
 }
 
 static enum op_step next_forward(struct op_restore *r, struct job *job)

@@ -129,21 +129,57 @@ Test(cancel, what_was_not_written_is_not_looked_at)
 	close_all(vm);
 }
 
-/* A VM may have written anywhere in its memory: there all of it is brought back. */
-Test(cancel, a_session_s_memory_is_brought_back_as_a_whole)
+/* A VM has the memory of module A at commit 3, and has written to the far end of it. */
+static struct varve_session *write_far(struct varve_vm *vm, struct varve_memory **memory)
 {
 	struct varve_session *session;
-	struct varve_memory *memory;
 	struct varve_id id = id_of(large_name('A'));
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &id, memory));
+	memset((char *)varve_memory_base(*memory) + 61 * (size_t)MIB, 'x', 100);
+	return session;
+}
+
+/* As if nobody had asked for it, though the memory was to become shorter. */
+Test(cancel, before_anything_is_touched_a_session_keeps_what_it_wrote)
+{
+	struct varve_memory *memory;
+	large_make("A", false, ids);
+	setenv("VARVE_HANG_MS", "200", 1);
+	struct varve_vm *vm = open_at("", 3, "write.data:1:stop", 1);
+	struct varve_session *session = write_far(vm, &memory);
+	cr_assert_eq(restore_and_cancel(vm, 2), -ECANCELED);
+	cr_assert_eq(varve_memory_size(memory), large_size('A', 3));
+	cr_assert_eq(((char *)varve_memory_base(memory))[61 * (size_t)MIB + 99], 'x');
+	must(varve_session_abandon(session));
+	large_expect("A", 3);
+	close_all(vm);
+}
+
+/* It may have been written to anywhere: taking it back would be more than completing it. */
+Test(cancel, once_a_session_s_memory_is_being_written_the_restore_is_completed)
+{
+	struct varve_memory *memory;
 	large_make("A", false, ids);
 	setenv("VARVE_HANG_MS", "200", 1);
 	struct varve_vm *vm = open_at("", 3, "restore.written:1:stop", 1);
-	must(varve_session_begin(vm, 0, &session));
-	must(varve_session_module(session, &id, &memory));
-	memset((char *)varve_memory_base(memory) + 61 * (size_t)MIB, 'x', 100);
-	cr_assert_eq(restore_and_cancel(vm, 4), -ECANCELED);
+	struct varve_session *session = write_far(vm, &memory);
+	cr_assert_eq(restore_and_cancel(vm, 4), 0, "%s", varve_last_error());
+	large_expect("A", 4);
+	must(varve_session_abandon(session));
+	close_all(vm);
+}
+
+/* Where it fails all of it is brought back, not only what the restore has written. */
+Test(cancel, a_restore_that_fails_brings_a_session_s_memory_back_as_a_whole)
+{
+	struct varve_memory *memory;
+	large_make("A", false, ids);
+	struct varve_vm *vm = open_at("", 3, "restore.written:1:ENOSPC", 1);
+	struct varve_session *session = write_far(vm, &memory);
+	cr_assert_eq(restore(vm, 4), -ENOSPC, "%s", varve_last_error());
+	cr_assert(fault_struck());
 	large_expect("A", 3);
-	cr_assert_eq(varve_memory_size(memory), large_size('A', 3));
 	must(varve_session_abandon(session));
 	close_all(vm);
 }
