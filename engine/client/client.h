@@ -40,6 +40,7 @@ struct varve_vm {
 	struct varve_options options; /**< .coordinator and .settings are our copies; .reserve is filled in */
 	char *notice;
 	uint64_t spin_ns; /**< how long to spin for an answer before sleeping */
+	uint64_t restore_ns; /**< how long the last restore took; under @lock */
 	uint64_t silence_ns; /**< how long a coordinator may be silent where an answer is due */
 
 	int cancel_fd; /**< eventfd; see call.c */
@@ -165,6 +166,8 @@ struct call {
 	enum wire_type type;
 	enum call_retry retry;
 	bool abrupt; /**< cancelled by closing the connection: the coordinator need not be asked */
+	uint64_t
+	    yield_ns; /**< for so long the answer is looked for again and again, giving way to whoever wants the CPU */
 	bool impatient; /**< a coordinator that is silent for vm->silence_ns will not answer */
 
 	/** a PROGRESS, FINDING or SHRINK came, its payload not read yet. A result other than 0 closes the connection. */
