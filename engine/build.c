@@ -57,7 +57,7 @@ static void place_step(const struct job_context *context, uint32_t module, const
 		place_tiers(context, module, place);
 		break;
 	case STEP_UNDO:
-		place_undo(context, module, step->from, place);
+		place_undo(context, module, place);
 		break;
 	case STEP_DELTA:
 		place_delta(context, module, step->to, catalog_module(context->catalog, module)->length - 1, place);

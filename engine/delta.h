@@ -54,7 +54,8 @@ void delta_encoder_close(struct delta_encoder *encoder);
  * delta_encode() - append the delta file that turns @old into @new to @out.
  * @runs   as diff_images() gives them
  * @hash   of the new image, recorded in the delta
- * @level  zstd's level; 0: the default for commits; DELTA_QUICK, DELTA_FAST: larger, and decoded several times as fast
+ * @level  zstd's level; 0: the default for commits; DELTA_QUICK, DELTA_FAST, DELTA_STORED: larger, and decoded several
+ *         times as fast
  * Returns 0, -ENOMEM.
  */
 int delta_encode(struct delta_encoder *encoder, const void *old, uint64_t old_size, const void *new, uint64_t new_size,
@@ -63,6 +64,8 @@ int delta_encode(struct delta_encoder *encoder, const void *old, uint64_t old_si
 /** Levels of delta_encode() without a prefix, and with matches but no entropy coding of literals; FAST: few matches. */
 #define DELTA_QUICK (-1)
 #define DELTA_FAST (-50)
+/** Not compressed at all: the bytes of runs can be used where they stand. */
+#define DELTA_STORED (-1000000)
 
 /** A parsed delta. It points into the bytes it was parsed from. Zero-initialise it; used again for the next delta it
  * keeps its memory. */
@@ -108,6 +111,17 @@ void delta_decoder_close(struct delta_decoder *decoder);
  * Returns 0, -EBADMSG, -ENOMEM. After an error the window's content is unspecified; nothing outside it was touched.
  */
 int delta_apply(struct delta_decoder *decoder, const struct delta *delta, uint8_t *window, uint64_t from, uint64_t to);
+
+/**
+ * delta_apply_packed() - the same for an image of which only some pages are in memory, packed together.
+ *
+ * @packed  pages, one behind the other
+ * @places  by page of the image: its place in @packed, from 1. Each page that holds a byte of a run has one, its own.
+ *
+ * Where the pages of a section lie in the order of the image they are the prefix as they are, and nothing is copied.
+ */
+int delta_apply_packed(
+    struct delta_decoder *decoder, const struct delta *delta, uint8_t *packed, const uint32_t *places);
 
 /** Sections of every delta start at multiples of this many bytes. */
 #define DELTA_SECTION (16u << 20)

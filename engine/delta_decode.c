@@ -64,12 +64,10 @@ static int gather_prefix(struct delta_decoder *d, const struct delta *delta, con
 	return d->prefix.bad ? fail_sys(ENOMEM, "memory for unpacking a delta") : 0;
 }
 
-/* The section's literals, unpacked if need be. */
-static int unpack(struct delta_decoder *d, const struct delta *delta, const struct delta_section *s,
-    const uint8_t *window, uint64_t from, const uint8_t **literals)
+/* The section's literals, unpacked if need be; with the @size bytes of @prefix, if its mode says so. */
+static int unpack(struct delta_decoder *d, const struct delta_section *s, const uint8_t *prefix, size_t size,
+    const uint8_t **literals)
 {
-	int r = 0;
-
 	*literals = s->stored;
 	if (!s->literals || s->mode == DELTA_RAW)
 		return 0;
@@ -77,41 +75,13 @@ static int unpack(struct delta_decoder *d, const struct delta *delta, const stru
 	uint8_t *to = buf_reserve(&d->literals, s->literals);
 	if (!to)
 		return fail_sys(ENOMEM, "memory for unpacking a delta");
-	if (s->mode == DELTA_ZSTD_PREFIX)
-		r = gather_prefix(d, delta, s, window, from);
-	if (r)
-		return r;
 	/* A prefix is used once and then forgotten, by success and by failure; an empty one is none. */
-	size_t n = s->mode == DELTA_ZSTD_PREFIX ? d->prefix.size : 0;
-	if (ZSTD_isError(ZSTD_DCtx_refPrefix(d->zstd, n ? d->prefix.data : NULL, n)))
+	if (ZSTD_isError(ZSTD_DCtx_refPrefix(d->zstd, size ? prefix : NULL, size)))
 		return fail_sys(ENOMEM, "memory for unpacking a delta");
 	if (ZSTD_decompressDCtx(d->zstd, to, s->literals, s->stored, s->stored_size) != s->literals)
 		return fail(EBADMSG, "damaged delta: the bytes of a section can not be unpacked");
 	*literals = to;
 	return 0;
-}
-
-/* Most runs are a word or two, for which a call costs more than the copy. */
-static inline void copy_run(uint8_t *to, const uint8_t *from, size_t size)
-{
-	if (size >= 8 && size <= 16) {
-		uint64_t head, tail;
-		memcpy(&head, from, 8);
-		memcpy(&tail, from + size - 8, 8);
-		memcpy(to, &head, 8);
-		memcpy(to + size - 8, &tail, 8);
-	} else if (size >= 4 && size < 8) {
-		uint32_t head, tail;
-		memcpy(&head, from, 4);
-		memcpy(&tail, from + size - 4, 4);
-		memcpy(to, &head, 4);
-		memcpy(to + size - 4, &tail, 4);
-	} else if (size < 4) {
-		for (size_t i = 0; i < size; i++)
-			to[i] = from[i];
-	} else {
-		memcpy(to, from, size);
-	}
 }
 
 static void scatter(
@@ -126,7 +96,7 @@ static void scatter(
 			memset(to, 0, (size_t)run->size);
 			zero++;
 		} else {
-			copy_run(to, literals, (size_t)run->size);
+			delta_copy_run(to, literals, (size_t)run->size);
 			literals += run->size;
 		}
 	}
@@ -137,14 +107,97 @@ int delta_apply(struct delta_decoder *decoder, const struct delta *delta, uint8_
 	for (size_t i = 0; i < delta->sections_count; i++) {
 		const struct delta_section *s = &delta->sections[i];
 		const uint8_t *literals;
+		int r = 0;
 		if (s->at < from)
 			continue;
 		if (s->at >= to)
 			break;
-		int r = unpack(decoder, delta, s, window, from, &literals);
+		buf_clear(&decoder->prefix);
+		if (s->mode == DELTA_ZSTD_PREFIX)
+			r = gather_prefix(decoder, delta, s, window, from);
+		if (!r)
+			r = unpack(decoder, s, decoder->prefix.data, decoder->prefix.size, &literals);
 		if (r)
 			return r;
 		scatter(delta, s, literals, window, from);
+	}
+	return 0;
+}
+
+/* ---- pages that are packed together ----------------------------------------------------------------------------- */
+
+/* The prefix where it lies in @packed, or, if the section's pages are not one behind the other, put together. */
+static int find_prefix(struct delta_decoder *d, const struct delta *delta, const struct delta_section *s,
+    const uint8_t *packed, const uint32_t *places, const uint8_t **prefix, size_t *size)
+{
+	const struct runs runs = {delta->runs.list + s->first, s->count, 0};
+	uint64_t limit = delta->old_size < delta->new_size ? delta->old_size : delta->new_size;
+	uint64_t next = 0, page, pages;
+	size_t cursor = 0;
+	bool together = true;
+
+	*prefix = NULL;
+	*size = 0;
+	buf_clear(&d->prefix);
+	while ((pages = runs_next_pages(&runs, &cursor, &next, &page)))
+		for (uint64_t p = page; p < page + pages && p * PAGE_BYTES < limit; p++) {
+			const uint8_t *bytes = packed + (size_t)(places[p] - 1) * PAGE_BYTES;
+			size_t there = limit - p * PAGE_BYTES < PAGE_BYTES ? (size_t)(limit % PAGE_BYTES) : PAGE_BYTES;
+			if (!*prefix)
+				*prefix = bytes;
+			if (together && bytes != *prefix + *size) {
+				buf_put(&d->prefix, *prefix, *size);
+				together = false;
+			}
+			if (!together)
+				buf_put(&d->prefix, bytes, there);
+			*size += there;
+		}
+	if (!together)
+		*prefix = d->prefix.data;
+	return d->prefix.bad ? fail_sys(ENOMEM, "memory for unpacking a delta") : 0;
+}
+
+/* A run, part by part: of adjacent pages each may be anywhere. */
+static void put_run(const struct run *run, const uint8_t *literals, uint8_t *packed, const uint32_t *places)
+{
+	uint64_t at = run->at, end = run->at + run->size;
+
+	while (at < end) {
+		size_t in_page = at % PAGE_BYTES, left = PAGE_BYTES - in_page;
+		size_t size = end - at < left ? (size_t)(end - at) : left;
+		uint8_t *to = packed + (size_t)(places[at / PAGE_BYTES] - 1) * PAGE_BYTES + in_page;
+		if (literals) {
+			delta_copy_run(to, literals, size);
+			literals += size;
+		} else {
+			memset(to, 0, size);
+		}
+		at += size;
+	}
+}
+
+int delta_apply_packed(
+    struct delta_decoder *decoder, const struct delta *delta, uint8_t *packed, const uint32_t *places)
+{
+	for (size_t i = 0; i < delta->sections_count; i++) {
+		const struct delta_section *s = &delta->sections[i];
+		const uint8_t *literals, *prefix = NULL;
+		size_t size = 0, zero = s->first_zero;
+		int r = 0;
+		if (s->mode == DELTA_ZSTD_PREFIX)
+			r = find_prefix(decoder, delta, s, packed, places, &prefix, &size);
+		if (!r)
+			r = unpack(decoder, s, prefix, size, &literals);
+		if (r)
+			return r;
+		for (size_t at = s->first; at < s->first + s->count; at++) {
+			const struct run *run = delta->runs.list + at;
+			bool zeros = zero < delta->zeros_count && delta->zeros[zero] == at;
+			put_run(run, zeros ? NULL : literals, packed, places);
+			zero += zeros;
+			literals += zeros ? 0 : run->size;
+		}
 	}
 	return 0;
 }

@@ -45,6 +45,7 @@ struct encoding {
 	const uint8_t *new;
 	uint64_t prefix_end; /* no page of the prefix reaches further */
 	size_t prefix_ratio; /* as in struct delta_tuning */
+	bool stored; /* nothing is compressed */
 	struct buf *out;
 };
 
@@ -210,7 +211,7 @@ static int put_list(const struct encoding *x, uint8_t *flags)
 	}
 	if (e->list.bad)
 		return -ENOMEM;
-	size_t made = e->list.size > e->tuning.list_raw ? pack(e, &e->list, NULL) : 0;
+	size_t made = e->list.size > e->tuning.list_raw && !x->stored ? pack(e, &e->list, NULL) : 0;
 	buf_varint(x->out, e->pieces_count);
 	buf_varint(x->out, e->list.size);
 	if (made && e->list.size / DELTA_LIST_RATIO <= made) {
@@ -256,7 +257,7 @@ static int put_literals(const struct encoding *x, size_t first, size_t end)
 		return -ENOMEM;
 	if (!e->literals.size)
 		return 0;
-	if (e->literals.size > e->tuning.raw) {
+	if (e->literals.size > e->tuning.raw && !x->stored) {
 		buf_clear(&e->prefix);
 		if (x->prefix_ratio)
 			gather_prefix(x, first, end);
@@ -290,12 +291,14 @@ int delta_encode(struct delta_encoder *encoder, const void *old, uint64_t old_si
     const struct runs *runs, const struct image_hash *hash, int level, struct buf *out)
 {
 	uint64_t prefix_end = old_size < new_size ? old_size : new_size;
-	struct encoding x = {encoder, old, new, prefix_end, level < 0 ? 0 : encoder->tuning.prefix_ratio, out};
+	size_t prefix_ratio = level < 0 ? 0 : encoder->tuning.prefix_ratio;
+	struct encoding x = {encoder, old, new, prefix_end, prefix_ratio, level == DELTA_STORED, out};
 	size_t start = out->size;
 	uint8_t flags = 0;
 	uint8_t checksum[DELTA_CHECKSUM];
 
-	ZSTD_CCtx_setParameter(encoder->zstd, ZSTD_c_compressionLevel, level ? level : encoder->tuning.level);
+	if (!x.stored)
+		ZSTD_CCtx_setParameter(encoder->zstd, ZSTD_c_compressionLevel, level ? level : encoder->tuning.level);
 	int r = make_pieces(&x, runs);
 	if (r)
 		return r;

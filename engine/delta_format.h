@@ -8,6 +8,7 @@
 #include "delta.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #define DELTA_MAGIC "VRVD"
 #define DELTA_VERSION 1u
@@ -66,6 +67,29 @@ struct ZSTD_DCtx_s *delta_unpacker_open(void);
 /* Whether @stored is one frame of the kind the encoder makes, whole, with nothing behind it. zstd itself would also
  * accept several frames, and dictionaries and checksums that the format has no use for. */
 bool delta_frame_is_plain(const uint8_t *stored, size_t size);
+
+/* Most runs are a word or two, for which a call costs more than the copy. */
+static inline void delta_copy_run(uint8_t *to, const uint8_t *from, size_t size)
+{
+	if (size >= 8 && size <= 16) {
+		uint64_t head, tail;
+		memcpy(&head, from, 8);
+		memcpy(&tail, from + size - 8, 8);
+		memcpy(to, &head, 8);
+		memcpy(to + size - 8, &tail, 8);
+	} else if (size >= 4 && size < 8) {
+		uint32_t head, tail;
+		memcpy(&head, from, 4);
+		memcpy(&tail, from + size - 4, 4);
+		memcpy(to, &head, 4);
+		memcpy(to + size - 4, &tail, 4);
+	} else if (size < 4) {
+		for (size_t i = 0; i < size; i++)
+			to[i] = from[i];
+	} else {
+		memcpy(to, from, size);
+	}
+}
 
 /* Makes room for @count runs in all. Returns 0 or -ENOMEM. */
 int runs_reserve(struct runs *runs, size_t count);

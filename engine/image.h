@@ -91,7 +91,9 @@ struct place {
 	char name[NAME_MAX_SIZE];
 };
 
+struct layers;
 struct steps;
+struct touched;
 struct warm;
 
 struct job_scratch {
@@ -108,6 +110,8 @@ struct job_scratch {
 	struct buf dirty;
 	uint64_t merged; /**< making tiers: bytes that the deltas change which one is made of */
 	struct steps *steps;
+	struct touched *touched; /**< NULL: not used yet */
+	struct layers *layers; /**< the same */
 	struct warm *warm; /**< NULL: nothing is kept yet */
 	struct delta_cache *deltas; /**< NULL: none are kept yet */
 	struct read_request requests[BATCH_FILES];

@@ -2,6 +2,7 @@
  * job.c - runs jobs: sets up what they need, and hands each to its file.
  */
 #include "job_kinds.h"
+#include "layers.h"
 #include "plan.h"
 
 #include <errno.h>
@@ -46,6 +47,8 @@ void job_context_close(struct job_context *context)
 	if (s->steps)
 		steps_free(s->steps);
 	free(s->steps);
+	touched_free(s->touched);
+	layers_free(s->layers);
 	warm_free(s->warm);
 	delta_cache_free(s->deltas);
 	free(s);
@@ -65,6 +68,8 @@ static void trim(struct job_scratch *s)
 		buf_free(&s->out);
 	if (s->tables.capacity > 2 * BATCH_BYTES)
 		buf_free(&s->tables);
+	touched_trim(s->touched);
+	layers_trim(s->layers);
 }
 
 /* A job comes from memory that others can write to: what it names must exist. */

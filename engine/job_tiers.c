@@ -323,30 +323,49 @@ static int go_on_with_tiers(struct job_context *context, struct job *job, uint32
 
 /* ---- undo ------------------------------------------------------------------------------------------------------- */
 
-static int make_undo(struct job_context *context, struct job *job, uint32_t index)
+static int make_undo(struct job_context *context, struct job *job, uint32_t index, enum undo_form form)
 {
 	struct job_scratch *s = context->scratch;
-	const struct chain_entry *before = chain_entry(context->catalog, job->module, index - 1);
-	const struct chain_entry *after = chain_entry(context->catalog, job->module, index);
-	struct place place;
 	int fd;
-	if (before->size > after->size)
-		return 0; /* such a step is taken the long way */
+	if (chain_entry(context->catalog, job->module, index - 1)->size >
+	    chain_entry(context->catalog, job->module, index)->size)
+		return 0;
 	int r = begin_at(context, job, index - 1, &fd);
 	if (!r)
 		r = advance(context, job, index - 1, index);
 	if (!r)
 		r = diff_touched(s, &s->image, &s->old, &s->old);
-	buf_clear(&s->out);
-	buf_put(&s->out, &after->hash, sizeof(after->hash));
-	if (!r)
-		r = delta_encode(s->encoder, s->image.data, s->image.size, s->old.data, s->old.size, &s->runs,
-		    &before->hash, 0, &s->out);
 	s->image.source = -1;
 	if (fd >= 0)
 		close(fd);
-	place_undo(context, job->module, index, &place);
-	return r ? r : file_publish(place.dir, place.dir, place.name, s->out.data, s->out.size, false);
+	return r ? r : undo_write(context, job->module, index, form, &s->image, &s->old);
+}
+
+static bool undo_is_there(struct job_context *context, const struct job *job, uint32_t index)
+{
+	return undo_load(context, job->module, index) == 0;
+}
+
+/* Packs what is quick and has fallen behind: those from @newest on may take as much disk as one image. They are packed in
+ * order, so that behind the first that is packed there are no others. */
+static int pack_undo(struct job_context *context, struct job *job, uint32_t newest)
+{
+	uint64_t room = chain_entry(context->catalog, job->module, newest)->size;
+	uint32_t end = newest > UNDO_KEEP ? newest - UNDO_KEEP : 0;
+	int r = 0;
+	for (uint32_t i = newest; i > end && !r; i--) {
+		struct warm_module *kept = warm_module(context, job->module);
+		const struct map *file = kept ? warm_undo(context, kept, job->module) : NULL;
+		struct undo undo;
+		if (!file || !undo_find(context, job->module, file, i, &undo))
+			continue;
+		if (undo.form == UNDO_PACKED)
+			break;
+		if (undo.size > room)
+			r = make_undo(context, job, i, UNDO_PACKED);
+		room = undo.size > room ? 0 : room - undo.size;
+	}
+	return r;
 }
 
 static int go_on_with_undo(struct job_context *context, struct job *job, uint32_t last)
@@ -355,11 +374,14 @@ static int go_on_with_undo(struct job_context *context, struct job *job, uint32_
 	if (job->undo_to < from)
 		job->undo_to = from;
 	while (job->undo_to < last) {
-		bool there = undo_exists(context, job->module, job->undo_to + 1);
-		int r = there ? 0 : make_undo(context, job, job->undo_to + 1);
+		uint32_t index = job->undo_to + 1;
+		bool there = undo_is_there(context, job, index);
+		int r = there ? 0 : make_undo(context, job, index, UNDO_QUICK);
+		if (!r && (!there || index == last))
+			r = pack_undo(context, job, index);
 		if (r)
 			return r;
-		job->undo_to++;
+		job->undo_to = index;
 		if (!there)
 			break;
 	}

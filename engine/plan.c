@@ -116,12 +116,17 @@ bool plan_grows(const struct job_context *context, uint32_t module, uint32_t low
 
 int plan_back(struct job_context *context, uint32_t module, uint32_t from, uint32_t to, struct steps *steps)
 {
+	struct warm_module *kept = warm_module(context, module);
+	const struct map *file = kept ? warm_undo(context, kept, module) : NULL;
+	struct undo undo;
 	int r = 0;
 	steps->count = 0;
 	steps->bytes = 0;
-	for (uint32_t i = from; !r && i > to; i--)
-		r = add(steps,
-		    (struct step) {STEP_UNDO, i, i - 1, 0, chain_entry(context->catalog, module, i)->delta_bytes});
+	for (uint32_t i = from; !r && i > to; i--) {
+		bool there = file && undo_find(context, module, file, i, &undo);
+		uint64_t size = there ? undo.size : chain_entry(context->catalog, module, i)->delta_bytes;
+		r = add(steps, (struct step) {STEP_UNDO, i, i - 1, 0, size});
+	}
 	return r;
 }
 

@@ -6,6 +6,7 @@
 
 #include "frames.h"
 #include "tiers.h"
+#include "undo.h"
 #include "warm.h"
 
 enum step_kind {

@@ -1,5 +1,5 @@
 /*
- * tiers.c - where tiers and undo deltas are.
+ * tiers.c - where tiers are.
  */
 #include "tiers.h"
 
@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -173,67 +172,4 @@ uint64_t tiers_room(const struct job_context *context, uint32_t module, const st
 	uint64_t room = left_of(deltas, context->tiers_percent, tiers + frames.stored);
 	uint64_t for_tiers = left_of(deltas, TIER_PERCENT, tiers);
 	return frame || room < for_tiers ? room : for_tiers;
-}
-
-/* ---- undo ------------------------------------------------------------------------------------------------------- */
-
-/* A ring of files: that of entry i takes the place of entry i - UNDO_KEEP. */
-void place_undo(const struct job_context *context, uint32_t module, uint32_t index, struct place *place)
-{
-	char suffix[16];
-	snprintf(suffix, sizeof(suffix), "undo%u", index % UNDO_KEEP);
-	place->dir = context->priv;
-	name_private(place->name, &catalog_module(context->catalog, module)->id, suffix);
-}
-
-/* The bytes of the file, if it is that of this entry: it may be one of an entry UNDO_KEEP earlier. The hash of the image
- * that it starts from stands before it. */
-static int undo_read(struct job_context *context, uint32_t module, uint32_t index)
-{
-	struct buf *b = &context->scratch->file;
-	struct place place;
-	if (context->priv->fd < 0)
-		return -ENOENT;
-	place_undo(context, module, index, &place);
-	buf_clear(b);
-	int r = file_load(place.dir, place.name, (size_t)1 << 40, b);
-	if (r)
-		return r;
-	const struct image_hash *after = &chain_entry(context->catalog, module, index)->hash;
-	return b->size > sizeof(*after) && !memcmp(b->data, after, sizeof(*after)) ? 0 : -ENOENT;
-}
-
-static int undo_parse(struct job_context *context, uint32_t module, uint32_t index, const uint8_t *data, size_t size)
-{
-	struct delta *delta = &context->scratch->delta;
-	const struct chain_entry *after = chain_entry(context->catalog, module, index),
-	                         *before = chain_entry(context->catalog, module, index - 1);
-	size_t head = sizeof(after->hash);
-	int r = delta_parse(delta, data + head, size - head);
-	if (!r && (delta->old_size != after->size || delta->new_size != before->size ||
-	              !hash_equal(&delta->hash, &before->hash)))
-		return -ENOENT;
-	return r;
-}
-
-int undo_load(struct job_context *context, uint32_t module, uint32_t index)
-{
-	struct job_scratch *s = context->scratch;
-	struct delta_key key = delta_key(context->catalog, module, index, true);
-	size_t size;
-	const uint8_t *kept = delta_cache_find(s->deltas, &key, &size);
-	if (kept && !undo_parse(context, module, index, kept, size))
-		return 0;
-	int r = undo_read(context, module, index);
-	if (!r)
-		r = undo_parse(context, module, index, s->file.data, s->file.size);
-	if (!r)
-		delta_cache_keep(&s->deltas, &key, s->file.data, s->file.size);
-	return r;
-}
-
-bool undo_exists(struct job_context *context, uint32_t module, uint32_t index)
-{
-	return !undo_read(context, module, index) &&
-	       !undo_parse(context, module, index, context->scratch->file.data, context->scratch->file.size);
 }

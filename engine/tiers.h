@@ -34,8 +34,6 @@
 #define ANCHOR_HALVES 3u
 /** Tiers and anchors take at most so many hundredths of what the deltas take; with keyframes it is as the context says. */
 #define TIER_PERCENT 150u
-/** Undo deltas are kept for so many of the newest entries. */
-#define UNDO_KEEP 64u
 
 /** tier_span() - entries that a tier of @level (from 1) spans. */
 static inline uint32_t tier_span(unsigned level)
@@ -99,15 +97,7 @@ bool tiers_mend(struct job_context *context, uint32_t module, uint32_t last);
 uint64_t tiers_room(
     const struct job_context *context, uint32_t module, const struct map *file, uint32_t to, bool frame);
 
-/** place_tiers(), place_undo() - the file of tiers; the undo delta from entry @index to the one before. */
+/** place_tiers() - the file of tiers. */
 void place_tiers(const struct job_context *context, uint32_t module, struct place *place);
-void place_undo(const struct job_context *context, uint32_t module, uint32_t index, struct place *place);
-
-/** undo_load() - the undo delta of entry @index, parsed into scratch->delta; its bytes stay until the next delta is
- * loaded. -ENOENT: there is none. */
-int undo_load(struct job_context *context, uint32_t module, uint32_t index);
-
-/** undo_exists() - whether it is on disk, whole. */
-bool undo_exists(struct job_context *context, uint32_t module, uint32_t index);
 
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "plan.h"
+#include "undo.h"
 
 #define PLACES 256u
 
@@ -39,6 +40,7 @@ static void module_close(struct warm_module *kept)
 	whole_close(&kept->base);
 	whole_close(&kept->last);
 	tiers_close(kept);
+	map_close(&kept->undo);
 	map_close(&kept->backing);
 }
 
@@ -142,29 +144,56 @@ static bool is_file(const struct map *map, const struct stat *st)
 	return map->data && map->inode == st->st_ino && map->device == st->st_dev;
 }
 
+/* The file as it is now in @map, mapped anew if it has changed since; false: it is not there, or nothing is in it. */
+static bool map_again(struct map *map, const struct place *place, uint64_t least, bool *anew)
+{
+	struct stat st;
+	*anew = false;
+	if (file_stat(place->dir, place->name, &st) || (uint64_t)st.st_size <= least) {
+		map_close(map);
+		return false;
+	}
+	if (is_file(map, &st) && map->size == (uint64_t)st.st_size)
+		return true;
+	map_close(map);
+	int fd = file_open(place->dir, place->name, O_RDONLY);
+	if (fd < 0)
+		return false;
+	int r = map_open(map, fd, (size_t)st.st_size, false);
+	close(fd);
+	*anew = !r;
+	return !r;
+}
+
 const struct map *warm_tiers(struct job_context *context, struct warm_module *kept, uint32_t module)
 {
 	struct place place;
-	struct stat st;
+	bool anew;
 	if (context->priv->fd < 0)
 		return NULL;
 	place_tiers(context, module, &place);
-	if (file_stat(place.dir, place.name, &st) || (uint64_t)st.st_size <= TIER_INDEX) {
-		tiers_close(kept);
+	bool there = map_again(&kept->tiers, &place, TIER_INDEX, &anew);
+	if (!there || anew)
+		kept->tiers_seen = 0;
+	if (!there)
 		return NULL;
-	}
-	if (is_file(&kept->tiers, &st) && kept->tiers.size == (uint64_t)st.st_size)
-		return &kept->tiers;
-	tiers_close(kept);
-	int fd = file_open(place.dir, place.name, O_RDONLY);
-	if (fd < 0)
-		return NULL;
-	int r = map_open(&kept->tiers, fd, (size_t)st.st_size, false);
-	close(fd);
-	if (r)
-		return NULL;
-	tiers_want(context, module, &kept->tiers);
+	if (anew)
+		tiers_want(context, module, &kept->tiers);
 	return &kept->tiers;
+}
+
+const struct map *warm_undo(struct job_context *context, struct warm_module *kept, uint32_t module)
+{
+	struct place place;
+	bool anew;
+	if (context->priv->fd < 0)
+		return NULL;
+	place_undo(context, module, &place);
+	if (!map_again(&kept->undo, &place, UNDO_INDEX, &anew))
+		return NULL;
+	if (anew)
+		map_want(&kept->undo, 0, UNDO_WANT);
+	return &kept->undo;
 }
 
 int warm_backing(struct warm_module *kept, int fd, uint64_t size)
@@ -186,7 +215,7 @@ static size_t tiers_bytes(const struct warm_module *kept)
 
 static size_t bytes_of(const struct warm_module *kept)
 {
-	return kept->base.map.size + kept->last.map.size + kept->backing.size + tiers_bytes(kept);
+	return kept->base.map.size + kept->last.map.size + kept->backing.size + kept->undo.size + tiers_bytes(kept);
 }
 
 /* Mapped anew, a file of tiers costs less than a whole image whose pages have to be hashed again: those go first. */
@@ -216,6 +245,8 @@ void warm_end(struct job_context *context)
 		whole_close(&kept->last);
 	if (kept->backing.size > WARM_FILE)
 		map_close(&kept->backing);
+	if (kept->undo.size > WARM_FILE)
+		map_close(&kept->undo);
 	for (unsigned i = 0; i < PLACES; i++)
 		total += warm->places[i] ? bytes_of(warm->places[i]) : 0;
 	total = let_go(warm, total);

@@ -13,7 +13,7 @@
 #include "map.h"
 
 /** Files up to this size are kept, bytes. */
-#define WARM_FILE (4u << 20)
+#define WARM_FILE (16u << 20)
 /** Bytes of files that are kept mapped in all. They are the page cache's: this bounds what a process is said to use. */
 #define WARM_BYTES (256u << 20)
 
@@ -32,6 +32,7 @@ struct warm_module {
 	struct whole last;
 	struct map tiers;
 	uint64_t tiers_seen; /**< bytes of it, about, that were looked at since it is mapped */
+	struct map undo;
 	struct map backing;
 };
 
@@ -63,6 +64,9 @@ const uint64_t *warm_table(struct source *source);
 
 /** warm_tiers() - the module's file of tiers as it is now; NULL: there is none. */
 const struct map *warm_tiers(struct job_context *context, struct warm_module *kept, uint32_t module);
+
+/** warm_undo() - the same of undo deltas. */
+const struct map *warm_undo(struct job_context *context, struct warm_module *kept, uint32_t module);
 
 /** warm_backing() - the first @size bytes of the backing file @fd. */
 int warm_backing(struct warm_module *kept, int fd, uint64_t size);

@@ -9,13 +9,18 @@
 #include <string.h>
 
 #include "delta_format.h"
+#include "layers.h"
 
 #define SECTIONS_TRIED 4
+#define MOST_TRIED (UINT64_C(1) << 30)
+#define PAGES_TRIED 4096u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct delta_decoder *decoder;
 static struct delta delta;
+static struct touched touched;
+static struct layers layers;
 
 static void must(bool what)
 {
@@ -49,11 +54,38 @@ static void apply(void)
 	}
 }
 
+/* In the ways in which only pages that are named get memory. */
+static void apply_touched(const uint8_t *bytes, size_t size)
+{
+	uint64_t most = delta.old_size > delta.new_size ? delta.old_size : delta.new_size;
+	uint64_t next = 0, page, pages, all = 0;
+	size_t cursor = 0;
+
+	while ((pages = runs_next_pages(&delta.runs, &cursor, &next, &page)))
+		all += pages;
+	if (most > MOST_TRIED || all > PAGES_TRIED || touched_begin(&touched, NULL, -1, 0, most))
+		return;
+	touched.size = delta.old_size;
+	(void)touched_apply(&touched, decoder, &delta);
+	if (touched_begin(&touched, NULL, -1, 0, most))
+		return;
+	touched.size = most;
+	layers_begin(&layers);
+	for (int i = 0; i < 2; i++) {
+		must(delta_parse(layers_next(&layers), bytes, size) == 0);
+		if (!layers_push(&layers))
+			return;
+	}
+	(void)layers_apply(&layers, &touched, delta.new_size);
+	must(touched.count <= all);
+}
+
 static void try(const uint8_t *bytes, size_t size)
 {
 	if (delta_parse(&delta, bytes, size) == 0) {
 		check_runs();
 		apply();
+		apply_touched(bytes, size);
 	}
 }
 

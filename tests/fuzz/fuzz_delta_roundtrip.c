@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "layers.h"
+
 #include "delta_format.h"
 
 #define NEARBY 65536u
@@ -20,6 +22,8 @@ static struct delta_decoder *decoder;
 static struct delta delta;
 static struct runs runs;
 static struct buf file;
+static struct touched touched;
+static struct layers layers;
 
 static void must(bool what)
 {
@@ -56,13 +60,23 @@ static void edit(struct cursor *c, uint8_t *image, uint64_t limit)
 	}
 }
 
-static void check(const uint8_t *old, uint64_t old_size, const uint8_t *new, uint64_t new_size)
+/* Each page that is touched is what it should be; the others have not changed. */
+static void check_touched(const uint8_t *new, uint64_t new_size)
+{
+	for (uint64_t page = 0; page < pages_of(new_size); page++) {
+		uint64_t at = page * PAGE_BYTES, size = new_size - at < PAGE_BYTES ? new_size - at : PAGE_BYTES;
+		uint32_t place = touched_places(&touched)[page];
+		must(!place || !memcmp(touched_page(&touched, place), new + at, (size_t)size));
+	}
+}
+
+static void check(const uint8_t *old, uint64_t old_size, const uint8_t *new, uint64_t new_size, int level)
 {
 	struct image_hash hash = {{0}};
 
 	buf_clear(&file);
 	must(diff_images(old, old_size, new, new_size, &runs) == 0);
-	must(delta_encode(encoder, old, old_size, new, new_size, &runs, &hash, 0, &file) == 0);
+	must(delta_encode(encoder, old, old_size, new, new_size, &runs, &hash, level, &file) == 0);
 	must(delta_parse(&delta, file.data, file.size) == 0);
 	must(delta.old_size == old_size && delta.new_size == new_size);
 	for (uint64_t from = 0; from < new_size; from += DELTA_SECTION) {
@@ -76,6 +90,17 @@ static void check(const uint8_t *old, uint64_t old_size, const uint8_t *new, uin
 		must(!memcmp(window, new + from, (size_t)part));
 		free(window);
 	}
+	uint64_t most = old_size > new_size ? old_size : new_size;
+	must(touched_begin(&touched, old, -1, old_size, most) == 0);
+	must(touched_apply(&touched, decoder, &delta) == 0);
+	check_touched(new, new_size);
+	if (level != DELTA_STORED || new_size > old_size)
+		return;
+	must(touched_begin(&touched, old, -1, old_size, most) == 0);
+	layers_begin(&layers);
+	must(delta_parse(layers_next(&layers), file.data, file.size) == 0 && layers_push(&layers));
+	must(layers_apply(&layers, &touched, new_size) == 0);
+	check_touched(new, new_size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -99,7 +124,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(new, old, (size_t)(old_size < new_size ? old_size : new_size));
 	while (cursor_left(&c) && !c.bad && new_size)
 		edit(&c, new, new_size);
-	check(old, old_size, new, new_size);
+	check(old, old_size, new, new_size, 0);
+	check(old, old_size, new, new_size, DELTA_STORED);
 	free(old);
 	free(new);
 	return 0;

@@ -140,7 +140,7 @@ Test(tuning, what_needs_more_memory_than_workers_may_take_fails_and_changes_noth
 	varve_vm_close(vm);
 	end_processes();
 	/* Nothing that would make it easy. */
-	const char *suffixes[] = {"stamps", "tiers", "pages", "undo1", "undo2", "undo3"};
+	const char *suffixes[] = {"stamps", "tiers", "pages", "undo"};
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
 		unlink(store_path(i ? store_private("BIG", suffixes[i]) : ".varve/stamps"));
 

@@ -102,6 +102,54 @@ static inline void check_window(
 	}
 }
 
+/* The pages that c.delta names, packed together: in order if @random is 0, else anyhow. Places by page, from 1. */
+static inline uint8_t *pack_pages(const uint8_t *old, uint64_t old_size, uint64_t size, bool random, uint32_t *places)
+{
+	uint64_t next = 0, page, pages, count = 0, total = size / PAGE_BYTES + 2;
+	uint8_t *packed = malloc((size_t)total * PAGE_BYTES);
+	size_t cursor = 0;
+
+	cr_assert(packed);
+	memset(packed, UNTOUCHED, (size_t)total * PAGE_BYTES);
+	memset(places, 0, (size_t)total * sizeof(*places));
+	while ((pages = runs_next_pages(&c.delta.runs, &cursor, &next, &page)))
+		for (uint64_t p = page; p < page + pages; p++)
+			places[p] = (uint32_t)++count;
+	for (uint64_t p = 0; p < total; p++) {
+		uint64_t other = random ? next_random() % total : p;
+		uint32_t place = places[p];
+		if (!place || !places[other])
+			continue;
+		places[p] = places[other];
+		places[other] = place;
+	}
+	for (uint64_t p = 0; p < total; p++)
+		for (uint64_t i = 0; places[p] && i < PAGE_BYTES; i++)
+			packed[(places[p] - 1) * PAGE_BYTES + i] =
+			    p * PAGE_BYTES + i < old_size ? old[p * PAGE_BYTES + i] : 0;
+	return packed;
+}
+
+/* The same as delta_apply(), for pages that are packed together. */
+static inline void check_packed(
+    const uint8_t *old, uint64_t old_size, const uint8_t *new, uint64_t new_size, bool random)
+{
+	uint64_t size = old_size > new_size ? old_size : new_size;
+	uint32_t *places = calloc(size / PAGE_BYTES + 2, sizeof(*places));
+	cr_assert(places);
+	uint8_t *packed = pack_pages(old, old_size, size, random, places);
+	cr_assert_eq(delta_apply_packed(c.decoder, &c.delta, packed, places), 0, "%s", err_text());
+	for (uint64_t p = 0; p * PAGE_BYTES < new_size; p++) {
+		uint64_t left = new_size - p * PAGE_BYTES;
+		if (places[p])
+			cr_assert(!memcmp(packed + (size_t)(places[p] - 1) * PAGE_BYTES, new + p *PAGE_BYTES,
+			              left < PAGE_BYTES ? (size_t)left : PAGE_BYTES),
+			    "page %lu is wrong where pages are packed", (unsigned long)p);
+	}
+	free(packed);
+	free(places);
+}
+
 /* Encodes, parses, applies and compares. The delta stays in c.file and c.delta. */
 static inline void round_trip(const uint8_t *old, uint64_t old_size, const uint8_t *new, uint64_t new_size)
 {
@@ -119,6 +167,8 @@ static inline void round_trip(const uint8_t *old, uint64_t old_size, const uint8
 	uint8_t *window = load_window(old, old_size, new_size);
 	cr_assert_eq(delta_apply(c.decoder, &c.delta, window, 0, new_size), 0, "%s", err_text());
 	check_window(window, old, old_size, new, new_size);
+	check_packed(old, old_size, new, new_size, false);
+	check_packed(old, old_size, new, new_size, true);
 	free(window);
 	free(bytes);
 }

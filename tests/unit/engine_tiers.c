@@ -176,11 +176,9 @@ static void zero_some(const struct chain *chain)
 
 static void lose_undo(const struct chain *chain)
 {
-	for (uint32_t i = 0; i < UNDO_KEEP; i += 3) {
-		struct place place;
-		place_undo(&chain_context, chain->module, i, &place);
-		cr_assert_eq(file_unlink(place.dir, place.name), 0);
-	}
+	struct place place;
+	place_undo(&chain_context, chain->module, &place);
+	cr_assert_eq(file_unlink(place.dir, place.name), 0);
 }
 
 static const struct {
@@ -256,7 +254,7 @@ Test(tiers, of_another_history_are_not_believed)
 	chain_free(other);
 }
 
-/* An undo delta, or a tier, from @from to @to whose every checksum is right, and whose bytes are those of another image. */
+/* A tier from @from to @to whose every checksum is right, and whose bytes are those of another image. */
 static void make_wrong(const struct chain *chain, uint32_t from, uint32_t to, struct buf *delta)
 {
 	const struct chain_entry *entry = chain_entry(&chain_catalog, chain->module, to);
@@ -274,23 +272,15 @@ static void make_wrong(const struct chain *chain, uint32_t from, uint32_t to, st
 }
 
 /* A worker that had gone wrong may have made it. Only the hash of the image can tell. */
-Test(tiers, and_undo_deltas_that_are_whole_and_wrong_are_noticed_by_what_they_lead_to)
+Test(tiers, that_are_whole_and_wrong_are_noticed_by_what_they_lead_to)
 {
 	struct chain *chain = chain_history(1, 96, ROOM, hot_set);
 	struct buf delta = {0};
-	struct place place;
 	for (uint32_t i = 0; i < 11; i++) {
 		struct tier tier = {1, i};
 		buf_clear(&delta);
 		make_wrong(chain, tier_from(tier), tier_to(tier), &delta);
 		cr_assert_eq(tier_append(&chain_context, chain->module, tier, &delta), 0);
-	}
-	for (uint32_t i = 90; i < 96; i++) {
-		buf_clear(&delta);
-		buf_put(&delta, &chain_entry(&chain_catalog, chain->module, i)->hash, 16);
-		make_wrong(chain, i, i - 1, &delta);
-		place_undo(&chain_context, chain->module, i, &place);
-		chain_write(&place, delta.data, delta.size);
 	}
 	for (uint32_t k = 95; k < 96; k--)
 		chain_restore(chain, k, k % 2);
@@ -473,23 +463,5 @@ Test(tiers, undo_deltas_lead_back_by_any_number_of_commits_and_touch_only_what_t
 		cr_assert_eq(job.deltas_applied, back, "back by %u: %u deltas", back, job.deltas_applied);
 		cr_assert_leq(job.bytes_written, 2 * PAGE_BYTES);
 	}
-	chain_free(chain);
-}
-
-/* A ring of files: that of an entry long ago must not be taken for that of a newer one. */
-Test(tiers, undo_deltas_of_other_commits_in_their_places_are_not_applied)
-{
-	struct chain *chain = chain_history(1, 200, ROOM, hot_set);
-	struct place from, to;
-	chain_tiers(chain);
-	char name[256];
-	for (uint32_t i = 140; i < 199; i += 2) {
-		place_undo(&chain_context, chain->module, i, &from);
-		place_undo(&chain_context, chain->module, i + 1, &to);
-		snprintf(name, sizeof(name), "%s", place_path(&from));
-		cr_assert_eq(rename(name, place_path(&to)), 0);
-	}
-	for (uint32_t k = 199; k > 150; k--)
-		chain_restore(chain, k, k % 2);
 	chain_free(chain);
 }
