@@ -10,10 +10,14 @@
 
 #include "image.h"
 #include "names.h"
+#include "undo.h"
 
 /** Images up to this size, with at most so many deltas to them that are not merged, are worth no hand-over. */
 #define HERE_BYTES (1u << 20)
 #define HERE_DELTAS 64
+/** So are restores by difference, of images up to NEAR_BYTES, over deltas that are not more than NEAR_DELTAS bytes. */
+#define NEAR_BYTES (16u << 20)
+#define NEAR_DELTAS (48u << 10)
 
 /* ---- who may run beside whom ------------------------------------------------------------------------------------ */
 
@@ -93,6 +97,43 @@ static bool is_small(const struct dispatch *d, const struct op *op, const struct
 	default:
 		return false;
 	}
+}
+
+/* Whether it is a small step from what the backing file holds, as far as can be told without looking at files: the job
+ * may say yet that this way does not lead there. */
+static bool is_near(const struct dispatch *d, const struct op *op, const struct job *job)
+{
+	const struct catalog *catalog = &d->store->catalog;
+	uint32_t from = job->stamp.entry, to = job->target, length = catalog_module(catalog, job->module)->length;
+	uint64_t bytes = 0;
+	if (d->never_inline || !op->single || job->kind != JOB_RESTORE || from >= length || to >= length)
+		return false;
+	/* Back there are undo deltas, if they have been made. */
+	if (to < from && (length - 1 - to > UNDO_KEEP || store_work(d->store, job->module).undo_to < from))
+		return false;
+	for (uint32_t i = to < from ? to : from; i <= (to < from ? from : to); i++) {
+		const struct chain_entry *entry = chain_entry(catalog, job->module, i);
+		bytes += i == (to < from ? to : from) ? 0 : entry->delta_bytes;
+		if (entry->size > NEAR_BYTES || bytes > NEAR_DELTAS)
+			return false;
+	}
+	return true;
+}
+
+/* Returns whether that did it. */
+static bool run_near(struct dispatch *d, struct op *op, struct job *job)
+{
+	struct job posted = *job;
+	if (!is_near(d, op, job))
+		return false;
+	job->flags |= JOB_NEAR;
+	job_run(&d->own, job);
+	if (!job->result && job->far) {
+		*job = posted;
+		return false;
+	}
+	d->jobs_here++;
+	return true;
 }
 
 static void job_ended(struct dispatch *d, struct op *op, const struct job *job)
@@ -184,11 +225,12 @@ void dispatch_start_job(struct dispatch *d, struct op *op, struct job *job)
 {
 	use_begin(d, job);
 	op->running++;
-	if (!is_small(d, op, job)) {
+	if (is_small(d, op, job)) {
+		job_run(&d->own, job);
+		d->jobs_here++;
+	} else if (!run_near(d, op, job)) {
 		hand_over(d, op, job);
 		return;
 	}
-	job_run(&d->own, job);
-	d->jobs_here++;
 	job_ended(d, op, job);
 }
