@@ -42,6 +42,9 @@ static void module_close(struct warm_module *kept)
 	tiers_close(kept);
 	map_close(&kept->undo);
 	map_close(&kept->backing);
+	if (kept->backing_fd)
+		close(kept->backing_fd - 1);
+	kept->backing_fd = 0;
 }
 
 static struct warm_module **place_of(struct warm *warm, uint32_t module)

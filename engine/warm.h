@@ -34,6 +34,7 @@ struct warm_module {
 	uint64_t tiers_seen; /**< bytes of it, about, that were looked at since it is mapped */
 	struct map undo;
 	struct map backing;
+	int backing_fd; /**< one that the coordinator gave, plus 1; 0: none (backing.c) */
 };
 
 /** The image that a walk starts from. */
