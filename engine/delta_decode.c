@@ -196,7 +196,8 @@ int delta_apply_packed(
 			bool zeros = zero < delta->zeros_count && delta->zeros[zero] == at;
 			put_run(run, zeros ? NULL : literals, packed, places);
 			zero += zeros;
-			literals += zeros ? 0 : run->size;
+			if (!zeros)
+				literals += run->size;
 		}
 	}
 	return 0;
