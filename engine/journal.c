@@ -18,6 +18,9 @@
 #define LOAD_MAX ((size_t)1 << 36)
 /** `commits` is rewritten when more than half of it, and at least so much, is stale. */
 #define STALE_MIN (64u << 10)
+/** Room that is kept behind the end, bytes: a move takes some 30. Where the disk is not full more is taken at once. */
+#define ROOM (16u << 10)
+#define ROOM_AHEAD (128u << 10)
 
 static void notice(struct buf *notices, const char *format, ...)
 {
@@ -152,19 +155,47 @@ int journal_open(struct journal *j, const struct dir *base, const struct dir *pr
 	return r;
 }
 
-/* Appends at @offset; what was written of it is cut off again if not all of it could be. */
-static int append(const struct dir *dir, const char *name, const void *data, size_t size, uint64_t offset, bool sync)
+/* Sees to it that there is room for moves behind @end; *@room: up to where there is some. */
+static int keep_room(int fd, const struct dir *dir, const char *name, uint64_t end, uint64_t *room)
+{
+	uint64_t take = ROOM_AHEAD;
+	if (*room >= end + ROOM)
+		return 0;
+	int r = file_reserve(fd, end, take, dir, name);
+	if (r == -ENOSPC)
+		r = file_reserve(fd, end, take = ROOM, dir, name);
+	if (!r)
+		*room = end + take;
+	return r;
+}
+
+/* Writes at @offset; what was written of it is cut off again if not all of it could be, and the room behind it with it. */
+static int write_record(int fd, const struct dir *dir, const char *name, const void *data, size_t size, uint64_t offset,
+    uint64_t *room, bool sync)
+{
+	int r = file_write_at(fd, data, size, offset, dir, name);
+	if (!r && sync)
+		r = file_sync(fd, dir, name);
+	if (!r)
+		return 0;
+	*room = 0;
+	if (ftruncate(fd, (off_t)offset) < 0)
+		err_prefix("(and cutting it to %llu bytes failed) ", (unsigned long long)offset);
+	return r;
+}
+
+/* Appends at @offset, all or nothing. @room: as for keep_room(); @more: there has to be some behind it. */
+static int append(const struct dir *dir, const char *name, const void *data, size_t size, uint64_t offset,
+    uint64_t *room, bool more, bool sync)
 {
 	int fd = file_open(dir, name, O_RDWR);
 	if (fd < 0)
 		return fd == -ENOENT
 		           ? fail(ENOENT, "%s%s: the file has gone while the store was open", dir->label, name)
 		           : fd;
-	int r = file_write_at(fd, data, size, offset, dir, name);
-	if (!r && sync)
-		r = file_sync(fd, dir, name);
-	if (r && ftruncate(fd, (off_t)offset) < 0)
-		err_prefix("(and cutting it to %llu bytes failed) ", (unsigned long long)offset);
+	int r = more ? keep_room(fd, dir, name, offset + size, room) : 0;
+	if (!r)
+		r = write_record(fd, dir, name, data, size, offset, room, sync);
 	close(fd);
 	return r;
 }
@@ -179,6 +210,7 @@ static int start_journal(struct journal *j, uint64_t sequence, bool sync)
 		r = dir_sync(j->priv);
 	if (!r) {
 		j->journal_size = j->head_size = head.size;
+		j->journal_room = 0;
 		j->repeats = false;
 	}
 	buf_free(&head);
@@ -196,7 +228,8 @@ int journal_append(struct journal *j, const struct buf *records, bool moves, boo
 	if (r)
 		return fail_sys(-r, ".varve/%s", JOURNAL);
 	if (moves && j->persisted_once && !journal_unpersisted(j)) {
-		r = append(j->base, COMMITS, records->data, records->size, j->commits_size, sync);
+		r = append(
+		    j->base, COMMITS, records->data, records->size, j->commits_size, &j->commits_room, false, sync);
 		if (!r) {
 			j->commits_size += records->size;
 			j->stale += records->size;
@@ -210,7 +243,8 @@ int journal_append(struct journal *j, const struct buf *records, bool moves, boo
 		r = start_journal(j, first - 1, sync);
 	}
 	if (!r)
-		r = append(j->priv, JOURNAL, records->data, records->size, j->journal_size, sync);
+		r = append(
+		    j->priv, JOURNAL, records->data, records->size, j->journal_size, &j->journal_room, !moves, sync);
 	if (!r)
 		j->journal_size += records->size;
 	return r;
@@ -231,6 +265,7 @@ static int rewrite(struct journal *j, bool sync)
 		r = file_publish(j->priv, j->base, COMMITS, b.data, b.size, sync);
 	if (!r) {
 		j->commits_size = b.size;
+		j->commits_room = 0;
 		j->persisted_once = true;
 		j->stale = 0;
 	}
@@ -248,8 +283,8 @@ static int move_journal(struct journal *j, bool sync)
 		return rewrite(j, sync);
 	}
 	if (!r)
-		r = append(
-		    j->base, COMMITS, b.data + j->head_size, b.size - (size_t)j->head_size, j->commits_size, sync);
+		r = append(j->base, COMMITS, b.data + j->head_size, b.size - (size_t)j->head_size, j->commits_size,
+		    &j->commits_room, false, sync);
 	if (!r)
 		j->commits_size += b.size - j->head_size;
 	buf_free(&b);
@@ -293,6 +328,13 @@ int journal_persist(struct journal *j, bool sync)
 		return r;
 	j->unsynced = false;
 	j->persisted = j->history->count;
+	int fd = file_open(j->base, COMMITS, O_RDWR);
+	if (fd >= 0) {
+		/* All is persisted also without. */
+		if (keep_room(fd, j->base, COMMITS, j->commits_size, &j->commits_room))
+			err_clear();
+		close(fd);
+	}
 	/* From here on `commits` has it all: a journal that stays only repeats what is known. */
 	if (j->journal_size && start_journal(j, j->history->sequence, false) && !file_unlink(j->priv, JOURNAL)) {
 		j->journal_size = 0;

@@ -4,6 +4,9 @@
  * A commit is decided by appending its records to the journal, which survives the death of every process. Persisting
  * moves the journal's records to `commits` and syncs it. While nothing waits in the journal, a move of the current
  * commit goes to `commits` at once. Crashes: record_format.md says what each leaves behind.
+ *
+ * Behind the end of either file some room is kept, so that one can still go back when the disk is full: a commit is not
+ * made without it.
  */
 #ifndef ENGINE_JOURNAL_H
 #define ENGINE_JOURNAL_H
@@ -19,6 +22,8 @@ struct journal {
 	bool persisted_once; /**< there is a `commits` */
 	uint64_t commits_size;
 	uint64_t journal_size; /**< 0: there is no journal file */
+	uint64_t commits_room; /**< up to where there is room on disk, as far as is known */
+	uint64_t journal_room;
 	uint64_t head_size; /**< of the journal's first record */
 	uint64_t stale; /**< bytes of `commits` that a later record has made useless */
 	uint32_t persisted; /**< commits that `commits` has */

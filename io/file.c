@@ -229,6 +229,19 @@ int file_write_at(int fd, const void *from, size_t size, uint64_t offset, const 
 	return rc ? fail_sys(-rc, "%s%s can not be written", dir->label, name) : 0;
 }
 
+int file_reserve(int fd, uint64_t from, uint64_t size, const struct dir *dir, const char *name)
+{
+	int rc = fault_at("file.resize");
+
+	while (!rc && fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)size) < 0) {
+		if (errno == EOPNOTSUPP || errno == ENOSYS)
+			break;
+		if (errno != EINTR)
+			rc = -errno;
+	}
+	return rc ? fail_sys(-rc, "%s%s: no room is left to go on in", dir->label, name) : 0;
+}
+
 int file_resize(int fd, uint64_t size, const struct dir *dir, const char *name)
 {
 	int rc = fault_at("file.resize");

@@ -62,6 +62,10 @@ int file_write_at(int fd, const void *from, size_t size, uint64_t offset, const 
 /** file_resize() - ftruncate(). */
 int file_resize(int fd, uint64_t size, const struct dir *dir, const char *name);
 
+/** file_reserve() - room on disk for bytes [from, from + size), its length staying what it is. 0 too where the file system
+ * knows no such thing. */
+int file_reserve(int fd, uint64_t from, uint64_t size, const struct dir *dir, const char *name);
+
 /** file_sync() - fdatasync(). */
 int file_sync(int fd, const struct dir *dir, const char *name);
 

@@ -254,6 +254,44 @@ Test(full, a_small_file_system_fills_up_and_nothing_is_lost)
 	umount2(store_path(""), MNT_DETACH);
 }
 
+/* Takes all that is left of the disk. */
+static void fill_up(int fd)
+{
+	static const char bytes[4096];
+	while (write(fd, bytes, sizeof(bytes)) > 0)
+		;
+	cr_assert_eq(errno, ENOSPC);
+}
+
+/* Whoever has filled the disk wants to go back more than anybody else. */
+Test(full, a_store_on_a_full_disk_can_be_restored_again_and_again)
+{
+	need(geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0,
+	    "mounting is not allowed here");
+	cr_assert(mkdir(store_path(""), 0700) == 0);
+	need(mount("none", store_path(""), "tmpfs", 0, "size=4m,mode=0700") == 0, "tmpfs can not be mounted");
+	struct varve_vm *vm = store_open();
+	struct varve_id made[2];
+	for (int persisted = 0; persisted < 2; persisted++) {
+		for (int i = 0; i < 2; i++)
+			made[i] = store_commit_one(vm, "M", SIZE, (char)('a' + 2 * persisted + i), NULL);
+		must(persisted ? varve_persist(vm) : 0);
+		must(varve_optimize(vm));
+		int fd = open(store_path("ballast"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		/* Each says where the store stands, in some 30 bytes: two hundred of them do not fit into one block. */
+		for (int i = 0; i < 200; i++) {
+			fill_up(fd);
+			must(varve_restore(vm, &made[i % 2], NULL, NULL));
+			store_expect_fill("M", SIZE, (char)('a' + 2 * persisted + i % 2));
+		}
+		close(fd);
+		cr_assert(unlink(store_path("ballast")) == 0);
+	}
+	varve_vm_close(vm);
+	end_processes();
+	umount2(store_path(""), MNT_DETACH);
+}
+
 /* ulimit -f: the signal that comes with it must not end anybody. */
 Test(full, a_limit_of_file_sizes_is_an_error_and_no_death)
 {
