@@ -89,7 +89,7 @@ struct job {
 /** What a process needs to run jobs; made once, after fork(), and used for one job at a time. */
 struct job_context {
 	const struct dir *base;
-	const struct dir *priv; /**< .varve/work/ */
+	const struct dir *priv; /**< .varve/modules/ */
 	const struct catalog *catalog;
 	struct reader *reader;
 	uint32_t

@@ -22,7 +22,7 @@ void name_backing(char *name, const struct varve_id *module);
 void name_image(char *name, const struct varve_id *module, const struct varve_id *commit);
 void name_delta(char *name, const struct varve_id *module, const struct varve_id *commit, uint32_t ordinal);
 
-/** name_private() - "<ModId>.<suffix>", a file in .varve/work/. @suffix: at most 20 characters. */
+/** name_private() - "<ModId>.<suffix>", a file in .varve/modules/. @suffix: at most 20 characters. */
 void name_private(char *name, const struct varve_id *module, const char *suffix);
 
 /** What a name in the base directory can be. */

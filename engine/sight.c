@@ -1,5 +1,5 @@
 /*
- * sight.c - each step is one rename, between .varve/work/ and the base directory.
+ * sight.c - each step is one rename, between .varve/modules/ and the base directory.
  */
 #include "sight.h"
 

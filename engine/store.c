@@ -19,7 +19,7 @@
 #include "outage.h"
 
 #define PRIVATE ".varve"
-#define WORK "work"
+#define MODULES "modules"
 #define CLEAN "clean"
 
 static void notice(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -102,7 +102,7 @@ int store_lock(struct store *store, const char *path, bool create)
 	if (!r)
 		r = take_lock(store);
 	if (!r)
-		r = dir_make(&store->priv, store->own.fd, WORK, PRIVATE "/" WORK "/");
+		r = dir_make(&store->priv, store->own.fd, MODULES, PRIVATE "/" MODULES "/");
 	if (r != -EROFS && r != -EACCES)
 		return r;
 	/* What is there can still be read. */
@@ -112,7 +112,7 @@ int store_lock(struct store *store, const char *path, bool create)
 	if (store->own.fd < 0)
 		dir_open(&store->own, store->base.fd, PRIVATE, PRIVATE "/");
 	if (store->own.fd >= 0 && store->priv.fd < 0)
-		dir_open(&store->priv, store->own.fd, WORK, PRIVATE "/" WORK "/");
+		dir_open(&store->priv, store->own.fd, MODULES, PRIVATE "/" MODULES "/");
 	return 0;
 }
 

@@ -48,7 +48,7 @@ struct store {
 	const char *path;
 	struct dir base;
 	struct dir own; /**< .varve/: what only the coordinator writes: lock, socket, journal, stamps, marks */
-	struct dir priv; /**< .varve/work/: modules' files, which workers make */
+	struct dir priv; /**< .varve/modules/: modules' files, which workers make */
 	int lock; /**< .varve/lock */
 	bool read_only;
 	bool

@@ -205,7 +205,7 @@ int64_t store_dirty_pages(const struct store *store, const struct state *state)
 
 /* ---- disk ------------------------------------------------------------------------------------------------------- */
 
-/* Files in .varve/ that hold merged deltas are sparse, so it is what they occupy that counts; but not the rest of the
+/* Files in .varve/modules/ that hold merged deltas are sparse, so it is what they occupy that counts; but not the rest of the
  * last block, which is not counted for deltas either. */
 static uint64_t occupied(const struct stat *st)
 {
@@ -245,7 +245,7 @@ int store_disk(const struct store *store, struct perf_case *c)
 		c->disk.last_bytes += stat->modules[i].last_bytes;
 	}
 	varve_stat_free(stat);
-	snprintf(path, sizeof(path), "%s/.varve", store->path);
+	snprintf(path, sizeof(path), "%s/.varve/modules", store->path);
 	return private_disk(path, c);
 }
 

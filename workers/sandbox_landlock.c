@@ -1,6 +1,6 @@
 /*
  * sandbox_landlock.c - a worker reads what is beneath the base directory, and nothing else. It writes to backing files, and
- * to .varve/work/, where all is that can be made again. What the store stands on (commits, journal, lock, images and
+ * to .varve/modules/, where all is that can be made again. What the store stands on (commits, journal, lock, images and
  * deltas of commits) it can neither write to, nor replace, nor remove: for the renames that publishing takes, and for
  * backing files that were not there when it began, it asks the coordinator (engine/sight.h, engine/backing.h).
  *

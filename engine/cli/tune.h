@@ -16,7 +16,7 @@
 
 /** The part of a store that is private to Varve. */
 #define STORE_PRIVATE ".varve"
-#define STORE_WORK STORE_PRIVATE "/work"
+#define STORE_MODULES STORE_PRIVATE "/modules"
 
 /** A way to restore counts as no faster than another if it saves less than this share of the time. */
 #define TUNE_TOLERANCE 0.05

@@ -222,7 +222,7 @@ struct marks {
 /* What a commit, and each step of putting it in sight, changes. */
 static struct marks marks_take(const struct scratch *scratch)
 {
-	static const char *const names[] = {".", "commits", STORE_PRIVATE, STORE_PRIVATE "/journal", STORE_WORK};
+	static const char *const names[] = {".", "commits", STORE_PRIVATE, STORE_PRIVATE "/journal", STORE_MODULES};
 	struct marks marks = {0};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -272,7 +272,7 @@ static int take_journal(struct pass *pass)
 static int take_work(struct pass *pass)
 {
 	pass->kind = KIND_PRIVATE;
-	return names_each(pass->from, STORE_WORK, file_take, pass);
+	return names_each(pass->from, STORE_MODULES, file_take, pass);
 }
 
 static int take_all(struct scratch *scratch, const char *path, struct survey *survey)
@@ -282,7 +282,7 @@ static int take_all(struct scratch *scratch, const char *path, struct survey *su
 	int code = take_directory(&pass, STORE_PRIVATE, take_journal);
 
 	if (!code)
-		code = take_directory(&pass, STORE_WORK, take_work);
+		code = take_directory(&pass, STORE_MODULES, take_work);
 	pass.from = scratch->store;
 	pass.to = scratch->dir;
 	if (!code)
@@ -376,10 +376,10 @@ static int look_around(struct scratch *scratch, const char *path, struct survey 
 	struct pass pass = {.scratch = scratch, .from = scratch->store, .survey = survey};
 	int code = names_each(scratch->store, path, survey_in_sight, &pass);
 
-	pass.from = open_directory(scratch->store, STORE_WORK);
+	pass.from = open_directory(scratch->store, STORE_MODULES);
 	if (pass.from >= 0) {
 		if (!code)
-			code = names_each(pass.from, STORE_WORK, survey_private, &pass);
+			code = names_each(pass.from, STORE_MODULES, survey_private, &pass);
 		close(pass.from);
 	}
 	if (code)

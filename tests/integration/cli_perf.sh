@@ -16,6 +16,7 @@ json 'all(.cases[]; (.rows[] | select(.scheme == "copy") | .median) as $copy |
 json 'all(.cases[]; [.rows[].scheme] | contains(["copy", "restore", "restore nearly right", "naive walk"]))'
 json 'all(.cases[].rows[] | select(.scheme | startswith("restore")); .workers >= 1 and .bytes_read > 0)'
 json 'any(.cases[1].rows[]; .scheme == "back by eight" and .pages_dirtied > 0)'
+json '.cases[1].disk | .delta_bytes > 0 and .tier_bytes > 0 and .undo_bytes > 0'
 holds test "$(grep -c '^\[[12]/2\] ' err)" = 2
 holds grep -q pattern-hot table
 

@@ -36,7 +36,7 @@ const char *store_private(const char *module, const char *suffix)
 {
 	struct varve_id m = id_of(module);
 	char *name = next_name();
-	snprintf(name, NAME_SIZE, ".varve/work/%s.%s", text_of(&m), suffix);
+	snprintf(name, NAME_SIZE, ".varve/modules/%s.%s", text_of(&m), suffix);
 	return name;
 }
 
@@ -109,7 +109,7 @@ static bool nothing_left(const char *name, char wrong[512])
 const char *store_is_clean(void)
 {
 	static char wrong[512];
-	if (!nothing_left(".varve", wrong) || !nothing_left(".varve/work", wrong))
+	if (!nothing_left(".varve", wrong) || !nothing_left(".varve/modules", wrong))
 		return wrong;
 	return access(store_path(".varve/clean"), F_OK) ? "there is no mark of an orderly end" : NULL;
 }

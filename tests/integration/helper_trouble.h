@@ -14,7 +14,7 @@
  * is NULL. Static storage, for the next four calls. */
 const char *store_file(const char *module, const char *commit, const char *suffix);
 
-/** store_private() - ".varve/work/<ModId>.<suffix>", likewise. */
+/** store_private() - ".varve/modules/<ModId>.<suffix>", likewise. */
 const char *store_private(const char *module, const char *suffix);
 
 /** file_bytes() - length of the store's file @name; -1: there is none. */

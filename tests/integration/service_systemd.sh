@@ -74,7 +74,7 @@ holds inside install -d -o varve /tmp/out
 holds as_user "$varve" checkout $store @3 /tmp/out/3
 inside bash -c 'seq 100000 | sed s/777/3/ | cmp - /tmp/out/3/A*' || failed 'another image than was committed'
 [ "$(status '[.worker_deaths, .damage_found]')" = '[0,0]' ] || failed "$(status '[.worker_deaths, .damage_found]')"
-wait_until inside bash -c "ls $store/.varve/work/*.undo*"
+wait_until inside bash -c "ls $store/.varve/modules/*.undo*"
 
 promise 'systemctl status says what it does, the journal has its lines with their priorities'
 says_status() {

@@ -59,7 +59,7 @@ Test(access, nothing_of_a_store_is_for_others_whatever_the_mask)
 		umask(before);
 		cr_assert_geq(check_modes(""), 10);
 		cr_assert_geq(check_modes(".varve"), 4, "with the socket");
-		cr_assert_geq(check_modes(".varve/work"), 3, "with tiers and undo deltas");
+		cr_assert_geq(check_modes(".varve/modules"), 3, "with tiers and undo deltas");
 		varve_vm_close(vm);
 		end_processes();
 		check_modes(".varve");

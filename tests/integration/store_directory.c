@@ -251,7 +251,7 @@ Test(directory, what_an_earlier_version_left_in_the_private_directory_is_taken_o
 			fault_clear();
 		}
 		char command[1400];
-		snprintf(command, sizeof(command), "mv %s/.varve/work/* %s/.varve/ && rmdir %s/.varve/work",
+		snprintf(command, sizeof(command), "mv %s/.varve/modules/* %s/.varve/ && rmdir %s/.varve/modules",
 		    store_path(""), store_path(""), store_path(""));
 		cr_assert(system(command) == 0);
 		vm = store_open();

@@ -50,7 +50,7 @@ static void set_up(void)
 	fill(outside, "file");
 	cr_assert_eq(dir_open(&base, -1, store, ""), 0);
 	cr_assert_eq(dir_make(&own, base.fd, ".varve", ".varve/"), 0);
-	cr_assert_eq(dir_make(&priv, own.fd, "work", ".varve/work/"), 0);
+	cr_assert_eq(dir_make(&priv, own.fd, "modules", ".varve/modules/"), 0);
 	setup.sandbox = SANDBOX_ON;
 	setup.writes_backing = true;
 	memset(&module, 0xAB, sizeof(module));

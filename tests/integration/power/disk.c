@@ -6,7 +6,7 @@
  * (POSIX), syncing a directory nothing of files. A rename is all or nothing, and no change of a name is there without the
  * ones that it depends on, by name or by file: journals and soft updates give that.
  *
- * Three directories: the base, .varve/ and .varve/work/; that they are there is taken for granted.
+ * Three directories: the base, .varve/ and .varve/modules/; that they are there is taken for granted.
  */
 #include "disk.h"
 
@@ -27,7 +27,7 @@
 #define DIRS 3
 #define SECTOR 512
 
-static const char *const dir_names[DIRS] = {"", ".varve", ".varve/work"};
+static const char *const dir_names[DIRS] = {"", ".varve", ".varve/modules"};
 
 struct step {
 	bool cut;
