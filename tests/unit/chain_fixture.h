@@ -153,20 +153,27 @@ static inline void chain_finish(struct chain *chain)
 	cr_assert_eq(file_rename(place.dir, place.name, pending.dir, pending.name), 0, "%s", err_text());
 }
 
-/** chain_tiers() - the background work for it, to the end. */
+/** chain_tiers_job() - the next job of background work for it; what it has done is not taken over. */
+static inline struct job chain_tiers_job(const struct chain *chain, uint32_t flags)
+{
+	struct job job = {.kind = JOB_TIERS,
+	    .module = chain->module,
+	    .target = chain->count - 1,
+	    .flags = flags,
+	    .tiers_to = chain->tiers_to,
+	    .undo_to = chain->undo_to};
+	job_run(&chain_context, &job);
+	return job;
+}
+
+/** chain_tiers() - all of it, to the end. */
 static inline void chain_tiers(struct chain *chain)
 {
 	uint32_t last = chain->count - 1;
 	uint32_t jobs = 0;
 	chain_finish(chain);
 	while (chain->undo_to < last || chain->tiers_to / TIER_FAN < last / TIER_FAN) {
-		struct job job = {.kind = JOB_TIERS,
-		    .module = chain->module,
-		    .target = last,
-		    .flags = JOB_PATIENT,
-		    .tiers_to = chain->tiers_to,
-		    .undo_to = chain->undo_to};
-		job_run(&chain_context, &job);
+		struct job job = chain_tiers_job(chain, JOB_PATIENT);
 		cr_assert_eq(job.result, 0, "%s", job.text);
 		cr_assert_lt(jobs++, 2 * chain->count + UNDO_KEEP, "it does not get on");
 		chain->tiers_to = job.tiers_gone ? 0 : job.tiers_to;

@@ -406,15 +406,6 @@ Test(frames, of_another_history_are_not_believed)
 
 /* ---- making them ------------------------------------------------------------------------------------------------- */
 
-static struct job tiers_job(struct chain *chain, uint32_t flags)
-{
-	struct job job = {.kind = JOB_TIERS, .module = chain->module, .target = chain->count - 1, .flags = flags};
-	job.tiers_to = chain->tiers_to;
-	job.undo_to = chain->undo_to;
-	job_run(&chain_context, &job);
-	return job;
-}
-
 /* A full disk, or one that fails: half of a keyframe takes no disk, and is never used. */
 Test(frames, that_can_not_be_written_harm_nothing_and_leave_nothing)
 {
@@ -425,10 +416,10 @@ Test(frames, that_can_not_be_written_harm_nothing_and_leave_nothing)
 		chain_finish(chain);
 		chain->undo_to = chain->count - 1;
 		while (chain->tiers_to < FRAME_FIRST - TIER_FAN)
-			chain->tiers_to = tiers_job(chain, JOB_PATIENT).tiers_to;
+			chain->tiers_to = chain_tiers_job(chain, JOB_PATIENT).tiers_to;
 		long size = chain_bytes(chain, "tiers");
 		fixture_fault(faults[f]);
-		struct job job = tiers_job(chain, JOB_PATIENT);
+		struct job job = chain_tiers_job(chain, JOB_PATIENT);
 		fixture_fault(NULL);
 		cr_assert(!job.result || job.text[0], "%s: no sentence", faults[f]);
 		cr_assert(!job.result || frames_of(chain) == 0, "%s", faults[f]);
@@ -454,16 +445,16 @@ Test(frames, are_given_up_when_somebody_waits_unless_it_is_for_them)
 	struct chain *chain = chain_history(1, 300, ROOM, scatter);
 	chain->undo_to = chain->count - 1;
 	while (chain->tiers_to < FRAME_FIRST - TIER_FAN)
-		chain->tiers_to = tiers_job(chain, JOB_PATIENT).tiers_to;
+		chain->tiers_to = chain_tiers_job(chain, JOB_PATIENT).tiers_to;
 	/* All else that belongs there is there then. */
 	fixture_fault("frames.write:1:EIO");
-	cr_assert_eq(tiers_job(chain, JOB_PATIENT).result, -EIO);
+	cr_assert_eq(chain_tiers_job(chain, JOB_PATIENT).result, -EIO);
 	fixture_fault(NULL);
 	chain_context.urgent = somebody_waits;
-	struct job job = tiers_job(chain, 0);
+	struct job job = chain_tiers_job(chain, 0);
 	cr_assert_eq(job.result, -EINTR, "%d, %s", job.result, job.text);
 	cr_assert_eq(frames_of(chain), 0);
-	cr_assert_eq(tiers_job(chain, JOB_PATIENT).result, 0);
+	cr_assert_eq(chain_tiers_job(chain, JOB_PATIENT).result, 0);
 	cr_assert_eq(frames_of(chain), 1);
 	chain_context.urgent = NULL;
 	chain_free(chain);

@@ -356,15 +356,6 @@ Test(tiers, of_a_short_history_take_hardly_any_disk)
 
 /* ---- making them ------------------------------------------------------------------------------------------------- */
 
-static struct job tiers_job(struct chain *chain, uint32_t flags)
-{
-	struct job job = {.kind = JOB_TIERS, .module = chain->module, .target = chain->count - 1, .flags = flags};
-	job.tiers_to = chain->tiers_to;
-	job.undo_to = chain->undo_to;
-	job_run(&chain_context, &job);
-	return job;
-}
-
 /* A full disk, or a process that ends: what is half written is never used, and what was there is still. */
 Test(tiers, that_can_not_be_written_harm_nothing)
 {
@@ -374,7 +365,7 @@ Test(tiers, that_can_not_be_written_harm_nothing)
 		struct chain *chain = chain_history(f, 64, ROOM, scatter);
 		fixture_fault(faults[f]);
 		for (int i = 0; i < 3; i++) {
-			struct job job = tiers_job(chain, JOB_PATIENT);
+			struct job job = chain_tiers_job(chain, JOB_PATIENT);
 			cr_assert(!job.result || job.text[0], "%s: no sentence", faults[f]);
 			chain->tiers_to = job.result ? chain->tiers_to : job.tiers_to;
 		}
@@ -400,10 +391,10 @@ Test(tiers, are_given_up_when_somebody_waits_unless_it_is_for_them)
 {
 	struct chain *chain = chain_history(1, 64, ROOM, scatter);
 	chain_context.urgent = somebody_waits;
-	struct job job = tiers_job(chain, 0);
+	struct job job = chain_tiers_job(chain, 0);
 	cr_assert_eq(job.result, -EINTR, "%d, %s", job.result, job.text);
 	cr_assert_eq(tiers_of(chain), 0);
-	job = tiers_job(chain, JOB_PATIENT);
+	job = chain_tiers_job(chain, JOB_PATIENT);
 	cr_assert(job.result == 0 && tiers_of(chain) > 0, "%s", job.text);
 	chain_context.urgent = NULL;
 	chain_free(chain);
@@ -439,7 +430,7 @@ Test(tiers, can_not_be_made_of_a_damaged_delta)
 	struct job job;
 	int jobs = 0;
 	do {
-		job = tiers_job(chain, JOB_PATIENT);
+		job = chain_tiers_job(chain, JOB_PATIENT);
 		chain->tiers_to = job.tiers_to;
 		chain->undo_to = job.undo_to;
 	} while (!job.result && ++jobs < 200);
