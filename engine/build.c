@@ -116,7 +116,7 @@ static int read_batch(
 		if (batch->count == BATCH_FILES || (batch->count && total + step->size > BATCH_BYTES))
 			break;
 		struct item *item = &batch->items[batch->count++];
-		item->key = delta_key(context->catalog, job->module, step->to, false);
+		item->key = delta_key(context->catalog, job->module, step->to);
 		item->size = (size_t)step->size;
 		item->data = delta_cache_find(context->scratch->deltas, &item->key, &item->size);
 		place_step(context, job->module, step, &item->place);

@@ -20,11 +20,10 @@ struct delta_cache {
 	uint32_t hand; /* the place to empty next */
 };
 
-struct delta_key delta_key(const struct catalog *catalog, uint32_t module, uint32_t entry, bool back)
+struct delta_key delta_key(const struct catalog *catalog, uint32_t module, uint32_t entry)
 {
 	return (struct delta_key) {.module = module,
 	    .entry = entry,
-	    .back = back,
 	    .before = chain_entry(catalog, module, entry - 1)->hash,
 	    .after = chain_entry(catalog, module, entry)->hash};
 }

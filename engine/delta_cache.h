@@ -19,19 +19,17 @@
 /** Bytes that are kept in all. */
 #define DELTA_CACHE_BYTES (16u << 20)
 
-/** A delta between entries @entry - 1 and @entry: forward, or back. */
+/** The delta from entry @entry - 1 to @entry. */
 struct delta_key {
 	uint32_t module;
 	uint32_t entry;
-	uint32_t back;
-	uint32_t reserved;
 	struct image_hash before;
 	struct image_hash after;
 };
 
 struct delta_cache;
 
-struct delta_key delta_key(const struct catalog *catalog, uint32_t module, uint32_t entry, bool back);
+struct delta_key delta_key(const struct catalog *catalog, uint32_t module, uint32_t entry);
 
 /** delta_cache_find() - its bytes, valid until the next delta_cache_keep() or drop; NULL: it is not kept. @cache may be
  * NULL. */
