@@ -91,6 +91,22 @@ int image_begin_shard(struct image *image, const uint8_t *source, uint64_t size,
 	return r;
 }
 
+int image_read(int fd, uint8_t *to, size_t size, uint64_t at)
+{
+	while (size) {
+		ssize_t n = pread(fd, to, size, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? fail_sys(errno, "reading an image")
+			             : fail(EBADMSG, "an image file was cut short");
+		to += n;
+		at += (uint64_t)n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
 /* Reads pages [page, page + pages), none of which is loaded. */
 static int load(struct image *image, uint64_t page, uint64_t pages)
 {
@@ -100,16 +116,11 @@ static int load(struct image *image, uint64_t page, uint64_t pages)
 		memcpy(image_at(image, at), image->mapped + (at - image->from), (size_t)(there - at));
 	else if (image->source < 0)
 		there = at;
-	for (uint64_t from = at; !image->mapped && from < there;) {
-		ssize_t n = pread(
-		    image->source, image_at(image, from), (size_t)(there - from), (off_t)(image->source_at + from));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? fail_sys(errno, "reading an image")
-			             : fail(EBADMSG, "an image file was cut short");
-		from += (uint64_t)n;
-	}
+	int r = image->mapped
+	            ? 0
+	            : image_read(image->source, image_at(image, at), (size_t)(there - at), image->source_at + at);
+	if (r)
+		return r;
 	memset(image_at(image, there), 0, (size_t)(end - there));
 	for (uint64_t p = page; p < page + pages; p++)
 		image_mark(image, p);

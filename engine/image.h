@@ -58,6 +58,9 @@ int image_reserve(struct image *image, uint64_t size);
 int image_resize(struct image *image, uint64_t size);
 void image_free(struct image *image);
 
+/** image_read() - bytes [at, at + size) of @fd. 0, -EBADMSG (it is shorter), or -errno; the sentence names no file. */
+int image_read(int fd, uint8_t *to, size_t size, uint64_t at);
+
 /** image_begin_lazy() - from now on it is @size bytes, of which nothing is loaded. */
 int image_begin_lazy(struct image *image, int source, uint64_t source_size, uint64_t size);
 

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "err.h"
 
@@ -41,18 +40,7 @@ static int copy_source(const struct touched *t, uint8_t *to, uint64_t at, size_t
 		memcpy(to, t->mapped + at, size);
 		return 0;
 	}
-	while (size) {
-		ssize_t n = pread(t->fd, to, size, (off_t)(t->source_at + at));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? fail_sys(errno, "reading an image")
-			             : fail(EBADMSG, "an image file was cut short");
-		to += n;
-		at += (uint64_t)n;
-		size -= (size_t)n;
-	}
-	return 0;
+	return image_read(t->fd, to, size, t->source_at + at);
 }
 
 /* Appends pages [page, page + pages), none of which is there. */
