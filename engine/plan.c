@@ -114,7 +114,8 @@ bool plan_grows(const struct job_context *context, uint32_t module, uint32_t low
 	return true;
 }
 
-int plan_back(struct job_context *context, uint32_t module, uint32_t from, uint32_t to, struct steps *steps)
+/* The undo deltas from entry @from to entry @to <= @from; whether they are all kept is not looked at. */
+static int plan_back(struct job_context *context, uint32_t module, uint32_t from, uint32_t to, struct steps *steps)
 {
 	struct warm_module *kept = warm_module(context, module);
 	const struct map *file = kept ? warm_undo(context, kept, module) : NULL;

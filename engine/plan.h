@@ -37,9 +37,6 @@ struct steps {
 int plan_forward(
     struct job_context *context, uint32_t module, uint32_t from, uint32_t to, bool tiers, struct steps *steps);
 
-/** plan_back() - the undo deltas from entry @from to entry @to <= @from; whether they are all kept is not looked at. */
-int plan_back(struct job_context *context, uint32_t module, uint32_t from, uint32_t to, struct steps *steps);
-
 /** plan_grows() - whether no entry from @low to @high has a smaller image than the one before: then going back only cuts
  * images off. There are no undo deltas for any other step. */
 bool plan_grows(const struct job_context *context, uint32_t module, uint32_t low, uint32_t high);
