@@ -20,7 +20,7 @@
 #define FAULT_EXIT_STATUS 66
 #define ERRNO_LAST 133
 
-enum { ACT_KILL = -1, ACT_STOP = -2, ACT_EXIT = -3 }; /* else an errno */
+enum { ACT_KILL = -1, ACT_STOP = -2, ACT_EXIT = -3, ACT_HANG = -4 }; /* else an errno */
 
 struct fault {
 	char name[48];
@@ -46,6 +46,8 @@ static int action_parse(const char *text)
 		return ACT_STOP;
 	if (strcmp(text, "exit") == 0)
 		return ACT_EXIT;
+	if (strcmp(text, "hang") == 0)
+		return ACT_HANG;
 	for (int err = 1; err <= ERRNO_LAST; err++) {
 		const char *name = strerrorname_np(err);
 		if (name && strcmp(text, name) == 0)
@@ -151,6 +153,9 @@ static int strike(const char *name, int action)
 		return 0;
 	case ACT_EXIT:
 		_exit(FAULT_EXIT_STATUS);
+	case ACT_HANG:
+		for (;;)
+			sleep(1000);
 	default:
 		/* Whoever adds a sentence of its own replaces this one. */
 		return fail_sys(action, "a fault was asked for at %s", name);
