@@ -35,7 +35,6 @@ static int whole(struct bring *bring, struct job *job, uint32_t module, uint32_t
 	job->flags = bring->flags;
 	bool there = job->stamp.entry == entry;
 	int r = there || bring->flags & JOB_DRY ? 0 : stamps_clear(&store->stamps, module);
-	bring->wholes += !r;
 	return r ? r : 1;
 }
 
@@ -111,28 +110,12 @@ int bring_done(struct bring *bring, const struct job *job, struct stamp *stamp)
 		*stamp = split->stamp;
 		return r ? r : split->state == SPLIT_DONE;
 	}
-	bring->wholes--;
 	if (job->result)
 		return fail(-job->result, "%s", job->text);
 	if (!job->far || !(job->flags & JOB_NEAR))
 		return 1;
 	split_up(bring, job->module, job->target, 0);
 	return 0;
-}
-
-bool bring_past_half(const struct bring *bring, const bool *mapped)
-{
-	uint64_t back = 0, left = 0;
-	if (bring->at < bring->count || bring->wholes || !bring->splits_count)
-		return false;
-	for (uint32_t i = 0; i < bring->splits_count; i++) {
-		const struct split *split = &bring->splits[i];
-		if (split->failed || split->state == SPLIT_HASH || split->state == SPLIT_ALONE)
-			return false;
-		back += mapped[split->module] ? split->size : split->written;
-		left += split->size - split->written;
-	}
-	return left <= back;
 }
 
 void bring_count(struct bring *bring, const struct job *job, uint64_t *bytes_read, uint64_t *deltas)

@@ -22,7 +22,6 @@ struct bring {
 	uint32_t at; /* aims before this one were begun */
 	struct split *splits; /* large modules that are under way, or done; room for all of them */
 	uint32_t splits_count;
-	uint32_t wholes; /* jobs under way that are none of a shard */
 };
 
 /** bring_open() - nothing yet, and room for @most modules. 0 or -ENOMEM. */
@@ -38,10 +37,6 @@ int bring_next(struct bring *bring, struct job *job);
 /** bring_done() - one has ended. Returns 1 if its module is where it should be: @stamp is that of its file then, or says
  * nothing; 0 if there is more to do; or -errno with a sentence: it will not get there. */
 int bring_done(struct bring *bring, const struct job *job, struct stamp *stamp);
-
-/** bring_past_half() - whether nothing is left but to write shards, and no more of that than taking it back would be: what
- * was written, or all of a module that is @mapped. */
-bool bring_past_half(const struct bring *bring, const bool *mapped);
 
 /** bring_count() - which figures of a shard's job count for the restore as a whole. */
 void bring_count(struct bring *bring, const struct job *job, uint64_t *bytes_read, uint64_t *deltas);

@@ -41,6 +41,7 @@ struct op {
 	bool cancelled; /**< set from outside; the operation ends as soon as it can */
 	bool cancels_jobs; /**< then the jobs under way may be cut short, too, with -ECANCELED */
 	bool cancel_told; /**< they have been told; kept by the executor */
+	bool answered; /**< who cancelled it was told so already, and waits no more; kept by whoever answers */
 	int fd; /**< passed to the worker with each job; -1: none. Closed with the operation. */
 	int result; /**< 0 or -errno, valid at the end; */
 	char text[ERR_TEXT]; /**< its sentence */

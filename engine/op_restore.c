@@ -11,7 +11,8 @@
  *
  * Who cancels wants to go on soon. Of a large module only what may have been written to is brought back: all else is what
  * it was before. Files of a session were written to by its VM, anywhere: these are brought back as a whole, unless nothing
- * at all was touched. And where the way on is shorter than the way back, it is too late to cancel.
+ * at all was touched. Whoever answers need not wait for BACK: it is nobody's business but that of the next operation,
+ * which begins when this one has ended.
  */
 #include "op_private.h"
 
@@ -86,29 +87,16 @@ static enum op_step end(struct op_restore *r)
 	return OP_END;
 }
 
-/* Whether it was cancelled in time. Jobs under way are cut short only then. */
-static bool cancelled(const struct op_restore *r)
-{
-	return r->op.cancelled && r->op.cancels_jobs;
-}
-
-static void look_ahead(struct op_restore *r)
-{
-	if (!r->op.cancelled && r->phase == FORWARD)
-		r->op.cancels_jobs = !bring_past_half(&r->forward, r->mapped);
-}
-
 /* The next job forward; 0: there is none now. */
 static int next_of_modules(struct op_restore *r, struct job *job)
 {
-	if (r->op.result || cancelled(r))
+	if (r->op.result || r->op.cancelled)
 		return 0;
 	int more = bring_next(&r->forward, job);
 	if (more < 0)
 		op_fail(&r->op, more);
 	if (more > 0 && !r->dry && job->kind != JOB_HASH_SHARD)
 		r->touched[job->module] = r->touched_any = true;
-	look_ahead(r);
 	return more > 0;
 }
 
@@ -117,14 +105,14 @@ static int next_of_modules(struct op_restore *r, struct job *job)
 static void turn_back(struct op_restore *r)
 {
 	r->phase = BACK;
-	if (cancelled(r) && !r->touched_any)
+	if (r->op.cancelled && !r->touched_any)
 		return;
 	for (uint32_t m = 0; m < r->count; m++) {
 		const struct split *split = bring_split(&r->forward, m);
-		bool begun = r->touched[m] || (split && !cancelled(r));
+		bool begun = r->touched[m] || (split && !r->op.cancelled);
 		if (r->from[m] == CHAIN_NONE || !(begun || r->mapped[m]))
 			continue;
-		bool only_written = split && cancelled(r) && !r->mapped[m];
+		bool only_written = split && r->op.cancelled && !r->mapped[m];
 		bring_add(&r->back, m, r->from[m], only_written ? split_cut(split) : 0);
 	}
 }
@@ -136,7 +124,7 @@ static enum op_step next_forward(struct op_restore *r, struct job *job)
 		return OP_JOB;
 	if (op->running)
 		return OP_WAIT;
-	if (cancelled(r))
+	if (op->cancelled)
 		op_fail(op, fail(ECANCELED, "the restore was cancelled; every module is where it was"));
 	if (!op->result && !r->dry)
 		op_fail(op, decide(r));
@@ -241,7 +229,6 @@ static void done(struct op *op, const struct job *job)
 	if (back)
 		return;
 	report(r, job, there > 0);
-	look_ahead(r);
 }
 
 static void restore_free(struct op *op)

@@ -178,8 +178,6 @@ int split_done(struct split *split, struct store *store, const struct job *job)
 	split->running--;
 	split->cancelled |= job->result == -ECANCELED;
 	split->failed |= (job->result && job->result != -ECANCELED) || job->far;
-	if (job->kind == JOB_WRITE_SHARD && !job->result)
-		split->written += (job->to < split->size ? job->to : split->size) - job->from;
 	if (split->running)
 		return 0;
 	if (split->failed) {

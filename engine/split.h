@@ -32,7 +32,6 @@ struct split {
 	uint64_t size;
 	uint64_t shard; /* bytes */
 	uint64_t at; /* up to here shards were given out in this state */
-	uint64_t written; /* bytes of shards that are */
 	uint64_t cut; /* as in split_begin() */
 	uint32_t running;
 	struct stamp stamp; /* SPLIT_DONE: of the backing file */

@@ -32,7 +32,9 @@
  * in those memories inaccessible, and answer WIRE_SHRUNK with the same serial; only then are files cut.
  * ALIVE (serial 0, no payload): about once a second while a request lasts; a coordinator that says nothing hangs, or is
  * stopped.
- * CANCEL (serial of the request): no answer of its own; the request ends with -ECANCELED if it is not through already.
+ * CANCEL (serial of the request): no answer of its own; the request ends with -ECANCELED if it is not through already; a
+ * RESTORE also with -EINPROGRESS: cancelled, and backing files are not yet where they were. Until the answer to the next
+ * request that needs a turn nobody may look at them, the session's memories included.
  */
 #ifndef ENGINE_WIRE_H
 #define ENGINE_WIRE_H
@@ -42,7 +44,7 @@
 #include "bytes.h"
 #include "varve.h"
 
-#define WIRE_PROTOCOL 3
+#define WIRE_PROTOCOL 4
 /** In WORKERS. */
 #define WIRE_AS_IS UINT32_MAX
 #define WIRE_HEAD 8

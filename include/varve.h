@@ -131,7 +131,11 @@ struct varve_options {
  */
 VARVE_API int varve_vm_open(const char *base_dir, const struct varve_options *options, struct varve_vm **vm);
 
-/** varve_vm_close() - end the handle; a session still open is abandoned. NULL is allowed. */
+/**
+ * varve_vm_close() - end the handle; a session still open is abandoned. NULL is allowed.
+ * Waits, 2 s at most, until the coordinator of the last client has ended; but not where a restore that was cancelled is
+ * still being taken back.
+ */
 VARVE_API void varve_vm_close(struct varve_vm *vm);
 
 /**
@@ -142,8 +146,8 @@ VARVE_API const char *varve_vm_notice(const struct varve_vm *vm);
 
 /**
  * varve_vm_cancel() - make the blocking call that runs on @vm in another thread end with -ECANCELED.
- * All or nothing: a restore that is cancelled leaves every module as it was. Async-signal-safe. Without a call in
- * progress nothing happens.
+ * All or nothing: a restore that is cancelled leaves every module where it was (how soon: varve_restore()).
+ * Async-signal-safe. Without a call in progress nothing happens.
  */
 VARVE_API void varve_vm_cancel(struct varve_vm *vm);
 
@@ -269,9 +273,14 @@ struct varve_restore_options {
  *
  * @options, @report  may be NULL.
  *
- * Returns 0, -ENOENT (no such commit), -EBUSY (another VM has a session), -EBADMSG (damage; the file is named),
- * -ECANCELED: not always where it was cancelled; if the way on is shorter than the way back it is completed. After an error every backing file is at the commit where it was; a session's uncommitted changes may
- * be gone.
+ * Cancelling ends it within 100 ms, unless it is through already. What it has written by then is taken back, which takes
+ * no longer than the restore would have. For small modules that is done when the call returns; where it takes more than
+ * 50 ms it goes on afterwards, behind the call and also behind the program's end, and calls that need modules wait for it:
+ * to read backing files themselves is then to be done in a session. If this VM has one it goes on, but its memories are
+ * empty until varve_session_module() gives them again.
+ *
+ * Returns 0, -ENOENT (no such commit), -EBUSY (another VM has a session), -EBADMSG (damage; the file is named), -ECANCELED.
+ * After an error every backing file is at the commit where it was; a session's uncommitted changes may be gone.
  */
 VARVE_API int varve_restore(struct varve_vm *vm, const struct varve_id *commit,
     const struct varve_restore_options *options, struct varve_report *report);

@@ -92,8 +92,9 @@ void coordinator_let_go(struct coordinator *c, int fd);
 /** log_line() - a warning, in words. */
 void log_line(const struct coordinator *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/** report_request() - @op of the peer's request has ended: into the figures, and into the log. */
-void report_request(struct peer *peer, const struct op *op);
+/** report_request() - @op of the peer's request has ended, with @result and its sentence: into the figures, and into the
+ * log. */
+void report_request(struct peer *peer, const struct op *op, int result, const char *text);
 
 /** report_damage() - a file was found damaged. */
 void report_damage(struct coordinator *c, const char *file, const char *problem);

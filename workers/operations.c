@@ -66,13 +66,14 @@ static void fill_progress(const struct peer *peer, struct varve_operation_stat *
 static bool fill(const struct peer *peer, uint64_t now, struct varve_operation_stat *stat)
 {
 	/* The end of a session whose client has gone is nobody's request any more. */
-	const char *name = peer->request ? request_name(peer->request) : peer->op ? "abandon" : NULL;
+	bool ends = !peer->request && peer->op && !peer->op->answered;
+	const char *name = peer->request ? request_name(peer->request) : ends ? "abandon" : NULL;
 	if (!name || (!peer->op && !peer->waiting))
 		return false;
 	*stat = (struct varve_operation_stat) {
 	    .name = name,
 	    .pid = peer->pid,
-	    .waiting = !peer->op || peer->waiting,
+	    .waiting = peer->waiting,
 	    .has_commit = peer->has_target,
 	    .seconds = (double)(now - peer->begun_ns) / 1e9,
 	};
@@ -83,12 +84,12 @@ static bool fill(const struct peer *peer, uint64_t now, struct varve_operation_s
 	return true;
 }
 
-/* Those that nobody asked for. */
+/* Those that nobody asked for, or waits for any more. */
 static size_t fill_own(const struct coordinator *c, uint64_t now, struct varve_operation_stat *list)
 {
 	size_t count = 0;
 	for (const struct op *op = c->dispatch.ops; op && count < 2; op = op->next_op) {
-		if (!op->kind->background && !(c->settling && op->arg == c))
+		if (!op->kind->background && !op->answered && !(c->settling && op->arg == c))
 			continue;
 		list[count++] = (struct varve_operation_stat) {
 		    .name = op->kind->background ? "background" : "settle",

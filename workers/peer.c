@@ -129,6 +129,7 @@ static void request_ends(struct peer *peer)
 {
 	peer->request = 0;
 	peer->serial = 0;
+	peer->cancelled_ns = 0;
 	peer->mended = false;
 	peer->waiting = false;
 	buf_free(&peer->held);

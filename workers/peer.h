@@ -37,10 +37,11 @@ struct peer {
 	enum wire_type request; /**< 0: none */
 	uint32_t serial;
 	uint64_t begun_ns; /**< when it came */
+	uint64_t cancelled_ns; /**< when it was cancelled; 0: it was not */
 	bool has_target; /**< RESTORE, CHECKOUT: @target is the commit */
 	bool dry; /**< RESTORE: only a look at what it would do */
 	struct varve_id target;
-	struct op *op;
+	struct op *op; /**< if op->answered, of a request before: this one waits for its end */
 	struct buf held; /**< its payload, while it waits for its turn */
 	int held_fd; /**< the descriptor that came with it */
 	bool mended; /**< unpublished files have been seen to, for this request */

@@ -10,6 +10,7 @@
 #include "cpu.h"
 #include "log.h"
 #include "names.h"
+#include "requests.h"
 
 void log_line(const struct coordinator *c, const char *format, ...)
 {
@@ -76,18 +77,19 @@ static void put_report(struct log_entry *entry, const struct varve_report *repor
 	log_number(entry, "workers", report->workers);
 }
 
-static void put_what(struct log_entry *entry, const struct peer *peer, const struct op *op)
+static void put_what(
+    struct log_entry *entry, const struct peer *peer, const struct op *op, int result, const char *text)
 {
 	struct varve_id commit = peer->target;
-	if (peer->request == WIRE_COMMIT && !op->result)
+	if (peer->request == WIRE_COMMIT && !result)
 		op_commit_id(op, &commit);
-	if (peer->has_target || (peer->request == WIRE_COMMIT && !op->result))
+	if (peer->has_target || (peer->request == WIRE_COMMIT && !result))
 		log_id(entry, "commit", &commit);
 	if (peer->dry)
 		log_text(entry, "dry_run", "true");
-	if (op->result) {
-		log_text(entry, "error", strerrorname_np(-op->result) ? strerrorname_np(-op->result) : "unknown");
-		log_text(entry, "msg", op->text);
+	if (result) {
+		log_text(entry, "error", strerrorname_np(-result) ? strerrorname_np(-result) : "unknown");
+		log_text(entry, "msg", text);
 	} else if (peer->request == WIRE_RESTORE) {
 		put_report(entry, op_restore_report(op));
 	} else if (peer->request == WIRE_VERIFY) {
@@ -96,18 +98,18 @@ static void put_what(struct log_entry *entry, const struct peer *peer, const str
 	}
 }
 
-void report_request(struct peer *peer, const struct op *op)
+void report_request(struct peer *peer, const struct op *op, int result, const char *text)
 {
 	const char *event = event_of(peer->request);
 	uint64_t ns = clock_now() - peer->begun_ns;
 	struct log_entry entry;
 	if (!peer->dry)
-		figures_note(&peer->coordinator->figures, peer->request, ns, op->result);
+		figures_note(&peer->coordinator->figures, peer->request, ns, result);
 	if (!event)
 		return;
-	log_begin(&entry, level_of(peer->request, op->result), event);
+	log_begin(&entry, level_of(peer->request, result), event);
 	if (entry.wanted) {
-		put_what(&entry, peer, op);
+		put_what(&entry, peer, op, result, text);
 		log_seconds(&entry, "seconds", (double)ns / 1e9);
 		log_number(&entry, "pid", (uint64_t)peer->pid);
 	}
@@ -118,7 +120,7 @@ void report_request(struct peer *peer, const struct op *op)
 static const struct peer *restoring(const struct coordinator *c)
 {
 	for (const struct peer *peer = c->peers; peer; peer = peer->next)
-		if (peer->op && op_is_restore(peer->op))
+		if (request_runs(peer) && op_is_restore(peer->op))
 			return peer;
 	return NULL;
 }

@@ -12,6 +12,8 @@
 
 #define PROGRESS_NS 50000000u
 #define ALIVE_NS 1000000000u
+/** Who has cancelled a restore waits no longer than this until everything is back where it was. */
+#define CANCEL_NS 50000000u
 
 /* ---- operations ------------------------------------------------------------------------------------------------- */
 
@@ -35,7 +37,7 @@ struct peer *request_over(void *arg)
 
 void request_answer(struct peer *peer, const struct op *op, const struct buf *payload, int pass)
 {
-	report_request(peer, op);
+	report_request(peer, op, op->result, op->text);
 	if (op->result)
 		peer_reply_error(peer, op->result, op->text);
 	else
@@ -45,6 +47,11 @@ void request_answer(struct peer *peer, const struct op *op, const struct buf *pa
 void request_refuse(struct peer *peer, int result)
 {
 	peer_reply_error(peer, result, err_text());
+}
+
+bool request_runs(const struct peer *peer)
+{
+	return peer->op && peer->request && !peer->waiting;
 }
 
 /* ---- taking turns ----------------------------------------------------------------------------------------------- */
@@ -98,9 +105,7 @@ static void mended(void *arg, struct op *op)
 	struct peer *peer = request_over(arg);
 	if (op->result)
 		log_line(peer->coordinator, "publishing what could not be published before: %s", op->text);
-	peer->mended = true;
-	if (op->cancelled && peer->waiting)
-		request_refuse(peer, fail(ECANCELED, "cancelled while it waited for its turn"));
+	peer->mended = !op->answered;
 }
 
 /* Publishes first what could not be published when it was committed. Whether the request has to wait for that. */
@@ -194,14 +199,37 @@ static void begin_request(struct peer *peer, struct wire_message *message)
 
 static void cancel(struct peer *peer, uint32_t serial)
 {
-	if (!peer->request || serial != peer->serial)
+	if (!peer->request || serial != peer->serial || peer->cancelled_ns)
 		return;
-	if (peer->op) {
+	if (request_runs(peer)) {
+		peer->cancelled_ns = clock_now();
 		peer->op->cancelled = true;
 		peer->coordinator->store.executor->kick(peer->coordinator->store.executor);
 	} else if (peer->waiting) {
+		if (peer->op)
+			peer->op->answered = true;
 		request_refuse(peer, fail(ECANCELED, "cancelled while it waited for its turn"));
 	}
+}
+
+/* Whether the peer has waited long enough for the end of a restore that it has cancelled. What was written is taken back
+ * without it: the operation goes on, and whatever needs a turn waits for its end. *@left: until then, milliseconds. */
+static bool answer_cancelled(struct peer *peer, uint64_t now, int64_t *left)
+{
+	if (!peer->cancelled_ns || peer->request != WIRE_RESTORE)
+		return false;
+	if (now - peer->cancelled_ns < CANCEL_NS) {
+		int64_t rest = (int64_t)((CANCEL_NS - (now - peer->cancelled_ns)) / 1000000) + 1;
+		*left = rest < *left ? rest : *left;
+		return false;
+	}
+	int r =
+	    fail(EINPROGRESS, "the restore was cancelled; what it has written is being taken back, and whoever needs "
+	                      "the modules next waits for that");
+	peer->op->answered = true;
+	report_request(peer, peer->op, -ECANCELED, err_text());
+	request_refuse(peer, r);
+	return true;
 }
 
 void request_handle(struct peer *peer, struct wire_message *message)
@@ -248,8 +276,7 @@ void requests_retry(struct coordinator *c)
 /* How far it is, or at least that there is somebody. Returns milliseconds until the next time. */
 static int64_t send_sign(struct peer *peer, uint64_t now)
 {
-	/* While it waits it may have an operation of another kind: one that mends what it needs. */
-	bool restoring = peer->op && peer->request == WIRE_RESTORE && op_is_restore(peer->op);
+	bool restoring = request_runs(peer) && peer->request == WIRE_RESTORE;
 	uint64_t every = restoring ? PROGRESS_NS : ALIVE_NS;
 	struct buf out = {0};
 	if (now - peer->sign_ns < every)
@@ -270,6 +297,8 @@ int requests_tick(struct coordinator *c)
 		if (peer->gone || !peer->request)
 			continue;
 		int64_t left = send_sign(peer, now);
+		if (answer_cancelled(peer, now, &left))
+			continue;
 		if (peer->waiting && peer->deadline_ms >= 0) {
 			int64_t rest = peer->deadline_ms - (int64_t)(now / 1000000);
 			if (rest <= 0) {

@@ -19,6 +19,10 @@ struct peer *request_over(void *arg);
 void request_answer(struct peer *peer, const struct op *op, const struct buf *payload, int pass);
 void request_refuse(struct peer *peer, int result);
 
+/** request_runs() - whether the operation of the peer's request is under way: not one of a request before it, nor one that
+ * it has to wait for. */
+bool request_runs(const struct peer *peer);
+
 /** request_has_session() - whether the session is the peer's, and not about to end. */
 bool request_has_session(const struct peer *peer);
 

@@ -28,6 +28,11 @@ static void restored(void *arg, struct op *op)
 	struct peer *peer = request_over(arg);
 	struct buf out = {0};
 	peer->coordinator->background_due = true;
+	if (op->answered) {
+		if (peer->coordinator->store.unsettled)
+			log_line(peer->coordinator, "taking back a restore that was cancelled: %s", op->text);
+		return;
+	}
 	wire_put_report(&out, op_restore_report(op));
 	put_sizes(peer, &out);
 	request_answer(peer, op, &out, -1);
@@ -105,7 +110,6 @@ int do_restore(struct peer *peer, struct cursor *payload)
 	op_restore_shrunk(op);
 	op_restore_workers(op, c->dispatch.workers);
 	peer->dry = dry;
-	op->cancels_jobs = true;
 	request_start(peer, op, restored);
 	return 0;
 }

@@ -61,7 +61,7 @@ static int restore_run(struct cli *cli)
 	err = varve_restore(cli->vm, &commit, &options, &report);
 	progress_end();
 	if (err == -ECANCELED)
-		return complain("interrupted; every module is at the commit where it was");
+		return complain("interrupted: %s", varve_last_error());
 	if (err)
 		return complain_about(err, NULL);
 	interrupts_catch(NULL); /* it is done: writing it down is not to be cancelled */

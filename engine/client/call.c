@@ -337,8 +337,10 @@ int call_exchange(struct call *call, struct cursor *reply)
 			continue;
 		if (message->serial != conn->serial)
 			return call_bad(call);
-		if (message->type == WIRE_REPLY)
+		if (message->type == WIRE_REPLY) {
+			conn->behind = false;
 			return take_result(call, reply);
+		}
 		if (message->type < WIRE_REPLY || !call->event)
 			return call_bad(call);
 		r = call->event(call, message);

@@ -30,6 +30,7 @@ struct conn {
 	uint32_t serial; /**< of the last request */
 	uint32_t spin_skip; /**< messages that shall be waited for without spinning first */
 	uint32_t spin_penalty; /**< how many these were after the last spin in vain */
+	bool behind; /**< the last call was a restore that was cancelled, and the coordinator still takes it back */
 	struct conn *next; /**< in vm->idle */
 	struct wire_message message; /**< the last that was received; released before the next */
 };
@@ -111,7 +112,8 @@ struct conn *conn_new(void);
 void conn_free(struct conn *conn);
 
 /** conn_part() - say farewell: wait, two seconds at most, until the coordinator has taken note, or, where this was its
- * last client, has ended. So a program that closes a store can remove it, or start `varve serve`. */
+ * last client, has ended. So a program that closes a store can remove it, or start `varve serve`. Not where a restore was
+ * cancelled last and is still being taken back: that was not to be waited for. */
 void conn_part(struct conn *conn);
 
 /** conn_open() - connect, starting a coordinator if there is none, and say HELLO. @notice: out, malloc()ed; or NULL. */

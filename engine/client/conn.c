@@ -42,6 +42,7 @@ struct conn *conn_new(void)
 	conn->sock = -1;
 	conn->serial = 0;
 	conn->spin_skip = conn->spin_penalty = 0;
+	conn->behind = false;
 	conn->next = NULL;
 	conn->message.fd = -1;
 	conn->message.mapped = NULL;
@@ -54,12 +55,13 @@ void conn_close(struct conn *conn)
 	if (conn->sock >= 0)
 		close(conn->sock);
 	conn->sock = -1;
+	conn->behind = false;
 }
 
 void conn_part(struct conn *conn)
 {
 	uint64_t until = clock_now() + PART_NS, now;
-	if (conn->sock < 0 || shutdown(conn->sock, SHUT_WR) < 0)
+	if (conn->sock < 0 || conn->behind || shutdown(conn->sock, SHUT_WR) < 0)
 		return;
 	while ((now = clock_now()) < until) {
 		char byte;

@@ -8,7 +8,9 @@
  *   3. the files are cut and written;
  *   4. the REPLY says how long each file is now, and exactly that is made accessible.
  *
- * If the restore fails, step 4 has no sizes in it; the files themselves say how long they are.
+ * If the restore fails, step 4 has no sizes in it; the files themselves say how long they are. If it was cancelled and the
+ * files are still being brought back, which they may not be seen at, memories stay empty until the session asks for their
+ * modules again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -109,13 +111,33 @@ static int take_reply(struct call *call, struct cursor *c)
 	return result;
 }
 
-/* The restore has failed: the sizes may be those of before, or of the commit where the session stood. */
-static void follow_files(struct varve_session *session)
+/* Step 4 after a failure: the sizes may be those of before, or of the commit where the session stood. */
+static void place_all(struct varve_session *session, bool behind)
 {
-	for (size_t i = 0; i < session->buckets_count; i++)
-		for (struct varve_memory *memory = session->buckets[i]; memory; memory = memory->next)
-			if (!memory->gone)
+	for (size_t i = 0; i < session->buckets_count; i++) {
+		for (struct varve_memory *memory = session->buckets[i]; memory; memory = memory->next) {
+			if (behind)
+				place(memory, false, 0);
+			else if (!memory->gone)
 				memory_follow(memory);
+		}
+	}
+}
+
+/* The coordinator has answered with an error. It stays what it is, whatever becomes of the memories. */
+static int refused(struct call *call, int r)
+{
+	const struct restore *restore = call->arg;
+	struct varve_session *session = call->vm->session;
+	char *sentence = strdup(err_text());
+	bool behind = r == -EINPROGRESS;
+	call->conn->behind |= behind;
+	if (session && !restore->options.dry_run && !atomic_load(&session->dead))
+		place_all(session, behind);
+	r = behind ? -ECANCELED : r;
+	fail_with(-r, sentence ? sentence : "the restore has failed");
+	free(sentence);
+	return r;
 }
 
 static int run(struct varve_vm *vm, const struct varve_id *commit, struct restore *restore)
@@ -143,12 +165,8 @@ static int run(struct varve_vm *vm, const struct varve_id *commit, struct restor
 		    live ? "abandon the session, then " : "");
 	} else if (call.lost && live) {
 		r = session_dead(vm->session);
-	} else if (live && !restore->options.dry_run && !atomic_load(&vm->session->dead)) {
-		char *sentence = strdup(err_text());
-		follow_files(vm->session);
-		if (sentence)
-			fail_with(-r, sentence);
-		free(sentence);
+	} else {
+		r = refused(&call, r);
 	}
 	return call_end(&call, r);
 }

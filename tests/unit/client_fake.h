@@ -57,6 +57,7 @@ struct fake {
 	uint32_t protocol;
 	int hello_result;
 	bool restore_waits; /**< for CANCEL, telling its progress */
+	int cancel_result; /**< the answer then */
 	bool restore_fails; /**< after the files were cut, and put back */
 	struct fake_change changes[8];
 	unsigned changes_count;
@@ -201,7 +202,7 @@ static bool fake_restore(struct fake *f, int sock, uint32_t serial, struct wire_
 		bool cancel = fake_next(sock, m) && m->type == WIRE_CANCEL && m->serial == serial;
 		if (cancel && atomic_compare_exchange_strong(&f->die_once_at, &(int) {WIRE_CANCEL}, 0))
 			return false;
-		fake_reply(sock, serial, cancel ? -ECANCELED : -EPROTO, "the restore was cancelled", NULL, -1);
+		fake_reply(sock, serial, cancel ? f->cancel_result : -EPROTO, "the restore was cancelled", NULL, -1);
 		return true;
 	}
 	if (f->changes_count && !dry && !fake_cut(f, sock, serial, m))
@@ -441,6 +442,7 @@ static void fake_init(struct fake *f)
 	memset(f, 0, sizeof(*f));
 	f->protocol = WIRE_PROTOCOL;
 	f->fail_result = -EIO;
+	f->cancel_result = -ECANCELED;
 	snprintf(f->base, sizeof(f->base), "%s/varve-client-XXXXXX", tmp ? tmp : "/tmp");
 	cr_assert_not_null(mkdtemp(f->base));
 	f->dir = (struct dir) {open(f->base, O_PATH | O_DIRECTORY | O_CLOEXEC), ""};

@@ -175,6 +175,39 @@ Test(restore, a_restore_tells_its_progress_and_ends_when_told_so)
 	cr_assert_eq(varve_session_commit(session, NULL, NULL), 0, "the session goes on: %s", varve_last_error());
 }
 
+/* The coordinator is taking back what it has written: as long as it does the memory is not to be seen. */
+Test(restore, after_a_cancel_memories_may_be_empty_until_their_modules_are_asked_for)
+{
+	struct varve_id id = fake_id(4), module = fake_id(1);
+	struct varve_restore_options options = VARVE_RESTORE_INIT;
+	struct varve_memory *again;
+	deploy(2 * PAGE);
+	fake.restore_waits = true;
+	fake.cancel_result = -EINPROGRESS;
+	options.progress = stop_at_once;
+	cr_assert_eq(varve_restore(vm, &id, &options, NULL), -ECANCELED, "%s", varve_last_error());
+	assert_error_says("was cancelled");
+	assert_ends_at(0);
+	cr_assert_eq(varve_memory_resize(memory, PAGE), -ENOENT);
+	cr_assert_eq(file_size(), 2 * PAGE);
+	cr_assert_eq(varve_session_module(session, &module, &again), 0, "%s", varve_last_error());
+	cr_assert_eq(again, memory);
+	assert_ends_at(2 * PAGE);
+	/* One that only looked has nothing to take back. */
+	options.dry_run = true;
+	cr_assert_eq(varve_restore(vm, &id, &options, NULL), -ECANCELED, "%s", varve_last_error());
+	assert_ends_at(2 * PAGE);
+	/* And a restore says of itself how long each memory is. */
+	options.dry_run = false;
+	cr_assert_eq(varve_restore(vm, &id, &options, NULL), -ECANCELED);
+	assert_ends_at(0);
+	fake.restore_waits = false;
+	change(true, 3 * PAGE);
+	cr_assert_eq(varve_restore(vm, &id, NULL, NULL), 0, "%s", varve_last_error());
+	assert_ends_at(3 * PAGE);
+	cr_assert_eq(varve_session_commit(session, NULL, NULL), 0, "the session goes on: %s", varve_last_error());
+}
+
 static void *restore_in_thread(void *arg)
 {
 	struct varve_id id = fake_id(4);
