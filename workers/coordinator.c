@@ -119,12 +119,18 @@ static void bury(struct coordinator *c)
 
 /* ---- the loop --------------------------------------------------------------------------------------------------- */
 
+/* A worker that was stopped need not be waited for. But if this process was, too, somebody is about to let all go on. */
 static void on_signal(struct coordinator *c)
 {
 	struct signalfd_siginfo info;
-	while (read(c->signals, &info, sizeof(info)) == sizeof(info))
-		if (info.ssi_signo != SIGCHLD)
-			c->stop = true;
+	bool child = false, went_on = false;
+	while (read(c->signals, &info, sizeof(info)) == sizeof(info)) {
+		child |= info.ssi_signo == SIGCHLD;
+		went_on |= info.ssi_signo == SIGCONT;
+		c->stop |= info.ssi_signo != SIGCHLD && info.ssi_signo != SIGCONT;
+	}
+	if (child && !went_on)
+		dispatch_kill_stopped(&c->dispatch);
 }
 
 static void handle(struct coordinator *c, const struct epoll_event *event)

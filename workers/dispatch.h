@@ -84,6 +84,9 @@ bool dispatch_event(struct dispatch *d, const void *tag);
 int dispatch_timeout(const struct dispatch *d);
 void dispatch_tick(struct dispatch *d);
 
+/** dispatch_kill_stopped() - a child of this process may have been stopped: a worker that was is replaced. */
+void dispatch_kill_stopped(struct dispatch *d);
+
 /** dispatch_sleep_begin() - before epoll_wait(): false if there are ended jobs to reap. dispatch_sleep_end() after it,
  * if it was true. */
 bool dispatch_sleep_begin(struct dispatch *d);

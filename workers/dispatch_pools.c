@@ -71,6 +71,14 @@ void dispatch_tick(struct dispatch *d)
 		pool_tick(d->background);
 }
 
+void dispatch_kill_stopped(struct dispatch *d)
+{
+	if (d->pool)
+		pool_kill_stopped(d->pool);
+	if (d->background)
+		pool_kill_stopped(d->background);
+}
+
 bool dispatch_sleep_begin(struct dispatch *d)
 {
 	if (d->pool && !pool_sleep_begin(d->pool, dispatch_hungry(d)))

@@ -107,7 +107,10 @@ void pool_dispatch(struct pool *pool);
  * started before, ends those that nobody needs, notices what a worker gone wrong has done to the ring, and reaps. */
 void pool_tick(struct pool *pool);
 
-/** pool_timeout() - milliseconds until pool_tick() is due: a second after the last one while there are jobs, or workers
+/** pool_kill_stopped() - workers that were stopped (SIGSTOP) are killed, and so replaced. pool_tick() does it, too. */
+void pool_kill_stopped(struct pool *pool);
+
+/** pool_timeout() - milliseconds until pool_tick() is due: a second after the last one (or setup->hang_ms, if that is less) while there are jobs, or workers
  * come and go; -1: not before something happens. So a pool without work costs nothing. */
 int pool_timeout(const struct pool *pool);
 

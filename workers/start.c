@@ -77,6 +77,9 @@ static int open_signals(struct coordinator *c)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGCONT);
+	signal(SIGCHLD, SIG_DFL); /* whoever started this process may have ignored it */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* the write that is over the limit of file sizes says so, too */

@@ -5,7 +5,7 @@
  *
  *   it dies                 its pidfd says so (or the end of its socket); its job goes to another, its place gets the
  *                           next worker at once
- *   it is stopped           pool_tick() asks the kernel; it is killed, and the first case applies
+ *   it is stopped           SIGCHLD says so, or pool_tick() asks the kernel; it is killed, and the first case applies
  *   it hangs                pool_tick() sees that it has a job and gives no sign of life, or that jobs wait and it
  *                           takes none; after hang_ms it is killed, and the first case applies
  *   it scribbles            pool_tick() sees a word in the ring that can not be; all workers are killed, see
@@ -33,7 +33,9 @@
 #include "sock.h"
 #include "worker.h"
 
+/** How often workers are looked at, while there are jobs: but not less often than one that gives no sign is missed. */
 #define TICK_NS 1000000000ull
+#define TICK_LEAST_NS 10000000ull
 
 /** fresh_line() - the figures of a place start again with each worker. */
 static void fresh_line(struct pool *pool, uint32_t index)
@@ -297,9 +299,9 @@ static void purge(struct pool *pool)
 		mend(pool);
 }
 
-/** kill_stopped() - whoever stopped them may never let them go on, and nothing is lost with a worker. One under a
- * debugger does not count as stopped. */
-static void kill_stopped(struct pool *pool)
+/* Whoever stopped them may never let them go on, and nothing is lost with a worker. One under a debugger does not count as
+ * stopped. */
+void pool_kill_stopped(struct pool *pool)
 {
 	for (uint32_t i = 0; i < RING_WORKERS; i++) {
 		siginfo_t info = {0};
@@ -346,6 +348,12 @@ static int milliseconds(uint64_t now, uint64_t then)
 	return then <= now ? 0 : (int)((then - now + 999999) / 1000000u);
 }
 
+static uint64_t tick_ns(const struct pool *pool)
+{
+	uint64_t tick = pool->hang_ns < TICK_NS ? pool->hang_ns : TICK_NS;
+	return tick < TICK_LEAST_NS ? TICK_LEAST_NS : tick;
+}
+
 int pool_timeout(const struct pool *pool)
 {
 	uint64_t now = clock_now();
@@ -353,7 +361,7 @@ int pool_timeout(const struct pool *pool)
 	if (!pool->purging && ring_spoilt(&pool->ring))
 		return 0;
 	if (pool->purging || pool->in_flight > 0 || pool->alive != pool->target || pool->serving != pool->alive)
-		return milliseconds(now, pool->ticked_ns + TICK_NS);
+		return milliseconds(now, pool->ticked_ns + tick_ns(pool));
 	if (pool->target > pool->setup.min && pool->setup.idle_ms)
 		return milliseconds(now, pool->idle_since_ns + size_idle_ns(pool));
 	return -1;
@@ -374,7 +382,7 @@ void pool_tick(struct pool *pool)
 			place_reap(pool, i, false);
 	/* After a pause of our own somebody may have stopped all of us, and be about to let all go on. */
 	if (passed < TICK_WORTH_NS)
-		kill_stopped(pool);
+		pool_kill_stopped(pool);
 	kill_hung(pool, worth);
 	size_shrink(pool, now);
 	supervise(pool);

@@ -19,17 +19,17 @@ static int restore(struct varve_vm *vm, int k)
 	return varve_restore(vm, &ids[k], NULL, NULL);
 }
 
-static int stop_once_it_stands_still(void *arg, const struct varve_report *so_far)
+static int stop_once_it_hangs(void *arg, const struct varve_report *so_far)
 {
 	(void)arg, (void)so_far;
 	return fault_struck();
 }
 
-/* Cancelled when a worker stands still, which then holds up what is to be taken back until that is done without it. */
+/* Cancelled when a worker hangs, which then holds up what is to be taken back until that is done without it. */
 static void cancel_restore(struct varve_vm *vm, int k)
 {
 	struct varve_restore_options options = VARVE_RESTORE_INIT;
-	options.progress = stop_once_it_stands_still;
+	options.progress = stop_once_it_hangs;
 	must_fail(varve_restore(vm, &ids[k], &options, NULL), -ECANCELED);
 	cr_assert(fault_struck(), "it never struck");
 }
@@ -65,7 +65,7 @@ static void close_all(struct varve_vm *vm)
 	}
 }
 
-/* One worker does it all, and stands still at its Nth write, of page hashes, marks or pages: so it is cancelled there. What
+/* One worker does it all, and hangs at its Nth write, of page hashes, marks or pages: so it is cancelled there. What
  * it has done until then has to be found by others. Files get longer, and shorter. */
 Test(cancel, at_any_write_of_a_restore_every_byte_is_brought_back)
 {
@@ -74,11 +74,11 @@ Test(cancel, at_any_write_of_a_restore_every_byte_is_brought_back)
 	} cases[] = {{8, 8, 3}, {6, 3, 2}, {9, 3, 8}, {1, 8, 3}, {5, 8, 3}, {6, 8, 3}, {7, 8, 3}, {9, 8, 3}, {10, 8, 3},
 	    {12, 8, 3}, {14, 8, 3}, {4, 3, 2}, {5, 3, 2}, {7, 3, 2}, {8, 3, 8}, {12, 3, 8}, {13, 4, 5}, {9, 6, 7}};
 	large_make("A", false, ids);
-	setenv("VARVE_HANG_MS", "200", 1);
+	setenv("VARVE_HANG_MS", "400", 1);
 	for (int i = 0; i < how_many(2, (int)(sizeof(cases) / sizeof(*cases))); i++) {
 		char fault[64];
 		int from = cases[i].from, to = cases[i].to;
-		snprintf(fault, sizeof(fault), "write.data:%d:stop", cases[i].at);
+		snprintf(fault, sizeof(fault), "write.data:%d:hang", cases[i].at);
 		struct varve_vm *vm = open_at("A", from, fault, 1);
 		cancel_restore(vm, to);
 		wait_for_turn(vm);
@@ -89,13 +89,13 @@ Test(cancel, at_any_write_of_a_restore_every_byte_is_brought_back)
 	}
 }
 
-/* Several modules and workers, one of which stands still, in the first round, or the second, or in the middle of either. */
+/* Several modules and workers, one of which hangs, in the first round, or the second, or in the middle of either. */
 Test(cancel, in_either_round_every_module_stays_where_it_was)
 {
 	static const char *const faults[] = {
-	    "worker.take:2:stop", "restore.built:1:stop", "write.data:1:stop", "restore.written:1:stop"};
+	    "worker.take:2:hang", "restore.built:1:hang", "write.data:1:hang", "restore.written:1:hang"};
 	large_make("AcB", false, ids);
-	setenv("VARVE_HANG_MS", "200", 1);
+	setenv("VARVE_HANG_MS", "400", 1);
 	for (int i = 0; i < how_many(1, 4); i++) {
 		struct varve_vm *vm = open_at("AB", 8, faults[i], 2);
 		cancel_restore(vm, 3);
@@ -114,8 +114,8 @@ Test(cancel, what_was_not_written_is_not_looked_at)
 	const off_t far = 61 * (off_t)MIB;
 	char is[6] = "";
 	large_make("A", false, ids);
-	setenv("VARVE_HANG_MS", "200", 1);
-	struct varve_vm *vm = open_at("A", 3, "restore.written:1:stop", 1);
+	setenv("VARVE_HANG_MS", "400", 1);
+	struct varve_vm *vm = open_at("A", 3, "restore.written:1:hang", 1);
 	int fd = open(store_path(store_file(large_name('A'), NULL, "")), O_RDWR | O_CLOEXEC);
 	cr_assert_eq(pwrite(fd, "others", 6, far), 6);
 	large_forget(large_name('A'));
@@ -153,8 +153,8 @@ Test(cancel, before_anything_is_touched_a_session_keeps_what_it_wrote)
 	struct varve_memory *memory, *again;
 	struct varve_id id = id_of(large_name('A'));
 	large_make("A", false, ids);
-	setenv("VARVE_HANG_MS", "200", 1);
-	struct varve_vm *vm = open_at("", 3, "write.data:1:stop", 1);
+	setenv("VARVE_HANG_MS", "400", 1);
+	struct varve_vm *vm = open_at("", 3, "write.data:1:hang", 1);
 	struct varve_session *session = write_far(vm, &memory);
 	cancel_restore(vm, 2);
 	must(varve_session_module(session, &id, &again));

@@ -149,6 +149,26 @@ Test(supervision, the_work_of_a_worker_that_is_stopped_is_done_by_another)
 	}
 }
 
+/* Also one that has nothing to do: whoever comes next finds the pool whole. */
+Test(supervision, an_idle_worker_that_is_stopped_is_replaced)
+{
+	struct varve_vm *vm = store_open();
+	struct varve_stat *stat;
+	store_commit_one(vm, "M", SIZE, 'a', NULL);
+	must(varve_stat(vm, &stat));
+	int before = stat->workers[0].pid, after = before;
+	cr_assert(before && kill(before, SIGSTOP) == 0);
+	varve_stat_free(stat);
+	while (after == before || !after) {
+		usleep(10000);
+		must(varve_stat(vm, &stat));
+		after = stat->workers[0].pid;
+		varve_stat_free(stat);
+	}
+	cr_assert_eq(restarts(vm), 1);
+	varve_vm_close(vm);
+}
+
 static int verify_once(void *arg)
 {
 	struct varve_vm *vm;
@@ -158,7 +178,7 @@ static int verify_once(void *arg)
 }
 
 /* Nobody waits for what it had asked for any more, and its worker does not come to an end: others are served. */
-Test(supervision, a_client_that_is_killed_while_its_worker_is_stopped_holds_up_nobody)
+Test(supervision, a_client_that_is_killed_while_its_worker_hangs_holds_up_nobody)
 {
 	setenv("VARVE_INLINE", "0", 1);
 	struct varve_vm *vm = store_open();
@@ -166,7 +186,8 @@ Test(supervision, a_client_that_is_killed_while_its_worker_is_stopped_holds_up_n
 	store_commit_one(vm, "M", SIZE, 'b', NULL);
 	varve_vm_close(vm);
 	end_processes();
-	fault_set("worker", "worker.take:1:stop", false);
+	setenv("VARVE_HANG_MS", "1000", 1);
+	fault_set("worker", "worker.take:1:hang", false);
 	pid_t child = child_start(verify_once, NULL);
 	for (int i = 0; i < 20000 && !fault_struck(); i++)
 		usleep(1000);
@@ -227,8 +248,9 @@ Test(supervision, a_verification_that_is_cancelled_does_not_go_on)
 	free(image);
 	varve_vm_close(vm);
 	end_processes();
-	/* Stopped half way: so it is under way for certain when it is cancelled. */
-	fault_set("worker", "read.data:8:stop", false);
+	/* Half way, and under way for certain when it is cancelled. */
+	setenv("VARVE_HANG_MS", "400", 1);
+	fault_set("worker", "read.data:8:hang", false);
 	vm = store_open();
 	struct call call = {.vm = vm};
 	cr_assert(pthread_create(&thread, NULL, verify_main, &call) == 0);
@@ -283,7 +305,8 @@ Test(supervision, a_thread_that_reads_the_tail_of_a_shrinking_memory_never_gets_
 	store_commit_one(vm, "M", LARGE, 'l', NULL);
 	varve_vm_close(vm);
 	end_processes();
-	fault_set("worker", "restore.written:1:stop", false);
+	setenv("VARVE_HANG_MS", "400", 1);
+	fault_set("worker", "restore.written:1:hang", false);
 	vm = store_open();
 	must(varve_session_begin(vm, 0, &session));
 	must(varve_session_module(session, &m, &memory));
