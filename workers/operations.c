@@ -7,33 +7,7 @@
 #include "coordinator.h"
 #include "cpu.h"
 #include "figures.h"
-
-/* A request that takes its time; NULL: one that is answered at once. */
-static const char *request_name(enum wire_type type)
-{
-	switch (type) {
-	case WIRE_RESTORE:
-		return "restore";
-	case WIRE_CHECKOUT:
-		return "checkout";
-	case WIRE_COMMIT:
-		return "commit";
-	case WIRE_ABANDON:
-		return "abandon";
-	case WIRE_PERSIST:
-		return "persist";
-	case WIRE_VERIFY:
-		return "verify";
-	case WIRE_OPTIMIZE:
-		return "optimize";
-	case WIRE_BEGIN:
-		return "begin";
-	case WIRE_MODULE:
-		return "module";
-	default:
-		return NULL;
-	}
-}
+#include "requests.h"
 
 static uint64_t committed_modules(const struct store *store)
 {

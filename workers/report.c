@@ -44,30 +44,6 @@ static enum log_level level_of(enum wire_type request, int result)
 	return request == WIRE_CHECKOUT || request == WIRE_MODULE ? LOG_DEBUG : LOG_INFO;
 }
 
-static const char *event_of(enum wire_type request)
-{
-	switch (request) {
-	case WIRE_RESTORE:
-		return "restore";
-	case WIRE_CHECKOUT:
-		return "checkout";
-	case WIRE_COMMIT:
-		return "commit";
-	case WIRE_PERSIST:
-		return "persist";
-	case WIRE_VERIFY:
-		return "verify";
-	case WIRE_OPTIMIZE:
-		return "optimize";
-	case WIRE_ABANDON:
-		return "abandon";
-	case WIRE_MODULE:
-		return "module";
-	default:
-		return NULL;
-	}
-}
-
 static void put_report(struct log_entry *entry, const struct varve_report *report)
 {
 	log_number(entry, "modules", report->modules);
@@ -100,7 +76,7 @@ static void put_what(
 
 void report_request(struct peer *peer, const struct op *op, int result, const char *text)
 {
-	const char *event = event_of(peer->request);
+	const char *event = request_name(peer->request);
 	uint64_t ns = clock_now() - peer->begun_ns;
 	struct log_entry entry;
 	if (!peer->dry)

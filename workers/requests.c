@@ -20,6 +20,10 @@
 void request_start(struct peer *peer, struct op *op, void (*complete)(void *arg, struct op *op))
 {
 	struct coordinator *c = peer->coordinator;
+	if (!op) {
+		request_refuse(peer, err_code());
+		return;
+	}
 	op->complete = complete;
 	op->arg = peer;
 	peer->op = op;
@@ -52,6 +56,32 @@ void request_refuse(struct peer *peer, int result)
 bool request_runs(const struct peer *peer)
 {
 	return peer->op && peer->request && !peer->waiting;
+}
+
+const char *request_name(enum wire_type type)
+{
+	switch (type) {
+	case WIRE_RESTORE:
+		return "restore";
+	case WIRE_CHECKOUT:
+		return "checkout";
+	case WIRE_COMMIT:
+		return "commit";
+	case WIRE_ABANDON:
+		return "abandon";
+	case WIRE_PERSIST:
+		return "persist";
+	case WIRE_VERIFY:
+		return "verify";
+	case WIRE_OPTIMIZE:
+		return "optimize";
+	case WIRE_BEGIN:
+		return "begin";
+	case WIRE_MODULE:
+		return "module";
+	default:
+		return NULL;
+	}
 }
 
 /* ---- taking turns ----------------------------------------------------------------------------------------------- */

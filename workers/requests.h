@@ -9,7 +9,8 @@
 
 #include "coordinator.h"
 
-/** request_start() - start @op for the peer's request; @complete gets the peer, and begins with request_over(). */
+/** request_start() - start @op for the peer's request; @complete gets the peer, and begins with request_over(). NULL: there
+ * is none, and why not is the answer. */
 void request_start(struct peer *peer, struct op *op, void (*complete)(void *arg, struct op *op));
 
 /** request_over() - common to all ends: the peer's operation is over, others get their turn. */
@@ -25,6 +26,9 @@ bool request_runs(const struct peer *peer);
 
 /** request_has_session() - whether the session is the peer's, and not about to end. */
 bool request_has_session(const struct peer *peer);
+
+/** request_name() - of a kind of request that takes its time; NULL: one that is answered at once. */
+const char *request_name(enum wire_type type);
 
 int do_begin(struct peer *peer, struct cursor *payload);
 int do_deploy(struct peer *peer, struct cursor *payload);

@@ -116,7 +116,7 @@ int do_restore(struct peer *peer, struct cursor *payload)
 
 /* ---- persist, checkout, verify ---------------------------------------------------------------------------------- */
 
-static void persisted(void *arg, struct op *op)
+static void made(void *arg, struct op *op)
 {
 	struct peer *peer = request_over(arg);
 	request_answer(peer, op, NULL, -1);
@@ -124,27 +124,13 @@ static void persisted(void *arg, struct op *op)
 
 int do_persist(struct peer *peer)
 {
-	struct op *op = op_persist(&peer->coordinator->store);
-	if (op)
-		request_start(peer, op, persisted);
-	else
-		request_refuse(peer, err_code());
+	request_start(peer, op_persist(&peer->coordinator->store), made);
 	return 0;
-}
-
-static void optimized(void *arg, struct op *op)
-{
-	struct peer *peer = request_over(arg);
-	request_answer(peer, op, NULL, -1);
 }
 
 int do_optimize(struct peer *peer)
 {
-	struct op *op = op_tiers(&peer->coordinator->store, false);
-	if (op)
-		request_start(peer, op, optimized);
-	else
-		request_refuse(peer, err_code());
+	request_start(peer, op_tiers(&peer->coordinator->store, false), made);
 	return 0;
 }
 
@@ -224,10 +210,6 @@ static void verified(void *arg, struct op *op)
 
 int do_verify(struct peer *peer)
 {
-	struct op *op = op_verify(&peer->coordinator->store, on_found, peer);
-	if (op)
-		request_start(peer, op, verified);
-	else
-		request_refuse(peer, err_code());
+	request_start(peer, op_verify(&peer->coordinator->store, on_found, peer), verified);
 	return 0;
 }

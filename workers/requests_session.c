@@ -156,10 +156,7 @@ int do_commit(struct peer *peer, struct cursor *payload)
 		r = fail_sys(ENOMEM, "memory for a commit");
 	struct op *op = text ? op_commit(store, has_id ? &id : NULL, text, ids, count) : NULL;
 	free(text);
-	if (op)
-		request_start(peer, op, committed);
-	else
-		request_refuse(peer, err_code());
+	request_start(peer, op, committed);
 	return 0;
 }
 

@@ -226,6 +226,21 @@ int coordinator_pid(struct varve_vm *vm)
 	return pid;
 }
 
+struct varve_worker_stat workers_sum(struct varve_vm *vm)
+{
+	struct varve_stat *stat;
+	struct varve_worker_stat sum = {0};
+	must(varve_stat(vm, &stat));
+	for (size_t i = 0; i < stat->workers_count; i++) {
+		sum.jobs += stat->workers[i].jobs;
+		sum.bytes_read += stat->workers[i].bytes_read;
+		sum.bytes_written += stat->workers[i].bytes_written;
+		sum.restarts += stat->workers[i].restarts;
+	}
+	varve_stat_free(stat);
+	return sum;
+}
+
 void end_processes(void)
 {
 	int fd = open(store_path(".varve/lock"), O_RDWR | O_CLOEXEC);

@@ -83,6 +83,9 @@ void noise(void *to, size_t size, uint64_t seed);
 /** coordinator_pid() - of the store's. */
 int coordinator_pid(struct varve_vm *vm);
 
+/** workers_sum() - jobs, bytes and restarts of all workers together. */
+struct varve_worker_stat workers_sum(struct varve_vm *vm);
+
 /** end_processes() - wait until no coordinator has the store any more. */
 void end_processes(void);
 

@@ -122,17 +122,6 @@ static void large_history(struct varve_vm *vm)
 		    store_commit(vm, &(struct content) {"A", large_image(k), k == AFTER - 1 ? MIB : LARGE, NULL}, 1);
 }
 
-static uint64_t jobs_done(struct varve_vm *vm)
-{
-	struct varve_stat *stat;
-	uint64_t jobs = 0;
-	must(varve_stat(vm, &stat));
-	for (size_t i = 0; i < stat->workers_count; i++)
-		jobs += stat->workers[i].jobs;
-	varve_stat_free(stat);
-	return jobs;
-}
-
 /* Several workers, each with a part of it: each starts from its part of the keyframe. */
 Test(frames, serve_each_worker_that_restores_a_part_of_a_large_module_and_are_not_believed_by_any)
 {
@@ -140,10 +129,10 @@ Test(frames, serve_each_worker_that_restores_a_part_of_a_large_module_and_are_no
 	large_history(vm);
 	cr_assert_gt(tiers_bytes(vm), 2 * 16 * MIB, "a tier, and a keyframe");
 	for (int k = 1; k < AFTER - 1; k += 2) {
-		uint64_t jobs = jobs_done(vm);
+		uint64_t jobs = workers_sum(vm).jobs;
 		struct varve_report report = restore_unknown(vm, k);
 		/* By difference is tried first; were a part of it not right, one worker would do it all once more. */
-		cr_assert_leq(jobs_done(vm) - jobs, 1 + 2 * PARTS);
+		cr_assert_leq(workers_sum(vm).jobs - jobs, 1 + 2 * PARTS);
 		cr_assert_lt(report.bytes_read, MOST_READ, "%llu", (unsigned long long)report.bytes_read);
 		store_expect("A", large_image(k), LARGE);
 	}

@@ -111,17 +111,6 @@ Test(supervision, a_restore_can_be_cancelled_though_the_coordinator_is_stopped)
 
 /* ---- workers that are stopped ------------------------------------------------------------------------------------ */
 
-static uint64_t restarts(struct varve_vm *vm)
-{
-	struct varve_stat *stat;
-	uint64_t sum = 0;
-	must(varve_stat(vm, &stat));
-	for (size_t i = 0; i < stat->workers_count; i++)
-		sum += stat->workers[i].restarts;
-	varve_stat_free(stat);
-	return sum;
-}
-
 /* Stopped in the middle of a job, of each kind: another does the job, and nobody who waits for it notices. */
 Test(supervision, the_work_of_a_worker_that_is_stopped_is_done_by_another)
 {
@@ -141,7 +130,7 @@ Test(supervision, the_work_of_a_worker_that_is_stopped_is_done_by_another)
 		store_expect_fill("M", SIZE, 'a');
 		expect_verified(vm, NULL);
 		cr_assert(fault_struck(), "%s was never passed", places[i]);
-		cr_assert(restarts(vm) >= 1, "%s", places[i]);
+		cr_assert(workers_sum(vm).restarts >= 1, "%s", places[i]);
 		varve_vm_close(vm);
 		fault_clear();
 		end_processes();
@@ -165,7 +154,7 @@ Test(supervision, an_idle_worker_that_is_stopped_is_replaced)
 		after = stat->workers[0].pid;
 		varve_stat_free(stat);
 	}
-	cr_assert_eq(restarts(vm), 1);
+	cr_assert_eq(workers_sum(vm).restarts, 1);
 	varve_vm_close(vm);
 }
 
@@ -236,8 +225,6 @@ Test(supervision, a_worker_that_is_killed_leaves_no_temporary_file)
 Test(supervision, a_verification_that_is_cancelled_does_not_go_on)
 {
 	pthread_t thread;
-	uint64_t all = 0, later = 0;
-	struct varve_stat *stat;
 	setenv("VARVE_INLINE", "0", 1);
 	struct varve_vm *vm = store_open();
 	char *image = calloc(1, 4u << 20);
@@ -260,15 +247,11 @@ Test(supervision, a_verification_that_is_cancelled_does_not_go_on)
 	cancel_until_over(&call);
 	pthread_join(thread, NULL);
 	cr_assert(call.result == -ECANCELED, "%d", call.result);
-	must(varve_stat(vm, &stat));
-	for (size_t i = 0; i < stat->workers_count; i++)
-		later += stat->workers[i].bytes_read;
-	varve_stat_free(stat);
+	uint64_t later = workers_sum(vm).bytes_read;
 	struct varve_verify_report report;
 	must(varve_verify(vm, NULL, NULL, &report));
-	all = report.bytes;
-	cr_assert(later < all / 2, "%llu of %llu bytes were read all the same", (unsigned long long)later,
-	    (unsigned long long)all);
+	cr_assert(later < report.bytes / 2, "%llu of %llu bytes were read all the same", (unsigned long long)later,
+	    (unsigned long long)report.bytes);
 	fault_clear();
 	varve_vm_close(vm);
 }
