@@ -1,6 +1,6 @@
 #!/bin/bash
 # The workers' sandbox as an operator sees it: what it is, what is missing, and that requiring it means it. What it keeps
-# a worker from is in tests/unit/workers_sandbox.c.
+# a worker from is in tests/unit/workers_sandbox_*.c.
 . "$(dirname "$0")/helper_cli.sh"
 unset VARVE_SANDBOX VARVE_SANDBOX_DENY
 export VARVE_INLINE=0
