@@ -29,7 +29,7 @@ static void restored(void *arg, struct op *op)
 	struct buf out = {0};
 	peer->coordinator->background_due = true;
 	if (op->answered) {
-		if (peer->coordinator->store.unsettled)
+		if (op->result != -ECANCELED || peer->coordinator->store.unsettled)
 			log_line(peer->coordinator, "taking back a restore that was cancelled: %s", op->text);
 		return;
 	}

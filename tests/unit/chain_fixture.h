@@ -279,16 +279,21 @@ static inline void chain_noise(uint8_t *to, uint64_t size)
 		to[i] = (uint8_t)(chain_random() >> 13);
 }
 
-/** chain_history() - @count commits; @step makes an image (room for @room bytes) that of commit k, of *size bytes. */
-static inline struct chain *chain_history(
-    unsigned number, uint32_t count, uint64_t room, void (*step)(uint8_t *image, uint64_t *size, uint32_t k))
+/** Makes an image, that of commit @k - 1, that of commit @k, of *size bytes. */
+typedef void chain_step(uint8_t *image, uint64_t *size, uint32_t k);
+
+/** chain_grow() - more commits, until there are @count; an image has room for @room bytes. */
+static inline void chain_grow(struct chain *chain, uint32_t count, uint64_t room, chain_step *step)
 {
-	struct chain *chain = chain_new(number);
-	uint8_t *image = calloc(1, room);
+	uint8_t *image = calloc(1, room + 1);
 	uint64_t size = 0;
-	for (uint32_t k = 0; k < count; k++) {
+	if (chain->count) {
+		size = chain->sizes[chain->count - 1];
+		memcpy(image, chain->images[chain->count - 1], size);
+	}
+	while (chain->count < count) {
 		uint64_t before = size;
-		step(image, &size, k);
+		step(image, &size, chain->count);
 		cr_assert_leq(size, room);
 		if (size < before)
 			memset(image + size, 0, before - size);
@@ -296,6 +301,13 @@ static inline struct chain *chain_history(
 	}
 	free(image);
 	chain_finish(chain);
+}
+
+/** chain_history() - a new one of @count commits. */
+static inline struct chain *chain_history(unsigned number, uint32_t count, uint64_t room, chain_step *step)
+{
+	struct chain *chain = chain_new(number);
+	chain_grow(chain, count, room, step);
 	return chain;
 }
 

@@ -138,15 +138,11 @@ Test(frames, the_way_to_an_entry_is_no_longer_the_longer_the_history_is)
 Test(frames, are_there_as_soon_as_they_are_needed)
 {
 	struct chain *chain = chain_new(1);
-	static uint8_t image[ROOM];
-	uint64_t size, first = 0;
-	for (uint32_t k = 0; k < 1200; k++) {
-		scatter(image, &size, k);
-		chain_add(chain, image, size);
-		if (k % 100 != 99)
-			continue;
+	uint64_t first = 0;
+	for (uint32_t k = 100; k <= 1200; k += 100) {
+		chain_grow(chain, k, ROOM, scatter);
 		chain_tiers(chain);
-		first = k < 300 ? most_work(chain) : first;
+		first = k <= 300 ? most_work(chain) : first;
 		cr_assert_leq(most_work(chain), first, "at %u", k);
 	}
 	chain_free(chain);
@@ -364,18 +360,11 @@ Test(frames, that_are_spoilt_are_noticed_removed_and_made_again)
 /* Tiers are made of the pages of a keyframe: what is wrong with it must not get into them and stay. */
 Test(frames, that_are_spoilt_do_not_keep_the_way_from_being_short)
 {
-	struct chain *chain = chain_new(1);
-	static uint8_t image[ROOM];
-	uint64_t size;
-	for (uint32_t k = 0; k < 700; k++) {
-		scatter(image, &size, k);
-		chain_add(chain, image, size);
-		if (k != 400)
-			continue;
-		chain_tiers(chain);
-		struct start start = frame_at(chain, 399);
-		flip_in_image(chain, &start);
-	}
+	struct chain *chain = chain_history(1, 401, ROOM, scatter);
+	chain_tiers(chain);
+	struct start start = frame_at(chain, 399);
+	flip_in_image(chain, &start);
+	chain_grow(chain, 700, ROOM, scatter);
 	chain_tiers(chain);
 	for (unsigned round = 0; round < 2; round++) {
 		for (uint32_t at = 1; at < chain->count; at += 11)

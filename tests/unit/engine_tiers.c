@@ -298,20 +298,9 @@ Test(tiers, take_at_most_their_share_of_the_disk_at_every_length)
 {
 	for (unsigned h = 0; h < HISTORIES; h++) {
 		struct chain *chain = chain_new(h);
-		uint8_t *image = calloc(1, ROOM);
-		uint64_t size = 0, before;
-		for (uint32_t k = 0; k < 700; k++) {
-			before = size;
-			if (k > 340 && histories[h].step == grow)
-				break;
-			if (k > 340 && histories[h].step == shrink)
-				break;
-			histories[h].step(image, &size, k);
-			if (size < before)
-				memset(image + size, 0, before - size);
-			chain_add(chain, image, size);
-			if (k % 8)
-				continue;
+		uint32_t count = histories[h].step == grow || histories[h].step == shrink ? 340 : 700;
+		for (uint32_t k = 1; k < count; k += 8) {
+			chain_grow(chain, k, ROOM, histories[h].step);
 			chain_tiers(chain);
 			cr_assert(tiers_of(chain) * 2 <= deltas_of(chain) * 3, "%s: %llu bytes of tiers at %u for %llu",
 			    histories[h].name, (unsigned long long)tiers_of(chain), k,
@@ -322,7 +311,6 @@ Test(tiers, take_at_most_their_share_of_the_disk_at_every_length)
 		}
 		cr_assert_gt(tiers_of(chain), 0, "%s has no tiers", histories[h].name);
 		chain_free(chain);
-		free(image);
 	}
 }
 
@@ -403,17 +391,10 @@ Test(tiers, are_given_up_when_somebody_waits_unless_it_is_for_them)
 /* Nobody may ever restore by way of the tier that is spoilt; those that are made of it, and undo deltas, are wanted. */
 Test(tiers, that_are_spoilt_do_not_keep_new_ones_from_being_made)
 {
-	struct chain *chain = chain_new(1);
-	static uint8_t image[ROOM];
-	uint64_t size;
-	for (uint32_t k = 0; k < 300; k++) {
-		hot_set(image, &size, k);
-		chain_add(chain, image, size);
-		if (k != 150)
-			continue;
-		chain_tiers(chain);
-		flip(chain, TIER_INDEX, chain_bytes(chain, "tiers"), 200);
-	}
+	struct chain *chain = chain_history(1, 151, ROOM, hot_set);
+	chain_tiers(chain);
+	flip(chain, TIER_INDEX, chain_bytes(chain, "tiers"), 200);
+	chain_grow(chain, 300, ROOM, hot_set);
 	chain_tiers(chain);
 	for (uint32_t k = 0; k < chain->count; k += 3)
 		cr_assert_lt(chain_restore(chain, k, false).deltas_applied, 24);
