@@ -63,6 +63,8 @@ static bool holds_a_store(const struct store *store)
 
 static int take_lock(struct store *store)
 {
+	if (store->lock >= 0)
+		return 0;
 	store->lock = openat(store->own.fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (store->lock < 0)
 		return fail_sys(errno, PRIVATE "/lock");
@@ -85,10 +87,10 @@ void store_unlock(struct store *store)
 	store->lock = -1;
 }
 
-int store_lock(struct store *store, const char *path, bool create)
+int store_lock(struct store *store, const char *path, bool create, int lock)
 {
 	*store =
-	    (struct store) {.path = path, .base.fd = -1, .own.fd = -1, .priv.fd = -1, .lock = -1, .session.lock = -1};
+	    (struct store) {.path = path, .base.fd = -1, .own.fd = -1, .priv.fd = -1, .lock = lock, .session.lock = -1};
 	int r = open_base(store, create);
 	if (r)
 		return r;

@@ -71,9 +71,11 @@ struct store {
 	uint64_t restores, checkouts, commits;
 };
 
-/** store_lock() - open directories and take the lock. @create: make them. -EWOULDBLOCK: another process has it.
- * -EPERM: another user's directory. A directory that can not be written is opened for reading only, without a lock. */
-int store_lock(struct store *store, const char *path, bool create);
+/** store_lock() - open directories and take the lock. @create: make them. @lock: its descriptor, if it was handed over (then
+ * the store's, whatever is returned); else -1. -EWOULDBLOCK: another process has it; @store's directories are open, so that
+ * it can be asked. -EPERM: another user's directory. A directory that can not be written is opened for reading only, without
+ * a lock. */
+int store_lock(struct store *store, const char *path, bool create, int lock);
 
 /** store_unlock() - give back what store_lock() has taken. */
 void store_unlock(struct store *store);

@@ -110,7 +110,7 @@ static int map_payload(struct wire_message *message)
 
 static bool type_known(unsigned type)
 {
-	return (type >= WIRE_HELLO && type <= WIRE_METRICS) || (type >= WIRE_REPLY && type <= WIRE_ALIVE);
+	return (type >= WIRE_HELLO && type <= WIRE_LEAVE) || (type >= WIRE_REPLY && type <= WIRE_ALIVE);
 }
 
 static int parse_head(struct wire_message *message, size_t size)

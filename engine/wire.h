@@ -25,6 +25,8 @@
  * METRICS          -                                              str text
  * WORKERS          u32 min, most, idle ms; WIRE_AS_IS: unchanged  u32 min, most, idle ms, running
  * OPTIMIZE         -                                              -
+ * LEAVE            -                                              descriptor of the store's lock: for a coordinator that is to
+ *                                                                 take this one's place; the last that this one does
  *
  * A reply with a result other than 0 has a str, the sentence. Besides, the coordinator sends
  * PROGRESS (serial of the RESTORE): report; FINDING (serial of the VERIFY): u8 damage, str file, str problem; and
@@ -72,6 +74,7 @@ enum wire_type {
 	WIRE_SHRUNK,
 	WIRE_OPTIMIZE,
 	WIRE_METRICS,
+	WIRE_LEAVE,
 	WIRE_REPLY = 64,
 	WIRE_PROGRESS,
 	WIRE_FINDING,

@@ -20,6 +20,7 @@
 #include "coordinator.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,7 +194,7 @@ static uint64_t spin_for(const struct coordinator *c, unsigned cpus, bool was_bu
 static bool wants_to_end(const struct coordinator *c)
 {
 	return dispatch_idle(&c->dispatch) && !c->settling &&
-	       (c->stop || (!c->options->foreground && c->peers_count == 0));
+	       (c->stop || coordinator_leaves(c) || (!c->options->foreground && c->peers_count == 0));
 }
 
 static int sooner(int a, int b)
@@ -268,6 +269,8 @@ static bool last_look(struct coordinator *c)
 	if (c->stop || c->listener < 0)
 		return true;
 	file_unlink(&c->store.own, SOCKET_NAME);
+	if (c->heir)
+		return true;
 	accept_all(c);
 	if (!c->peers_count)
 		return true;
@@ -277,6 +280,34 @@ static bool last_look(struct coordinator *c)
 	if (start_listen(c))
 		c->stop = true;
 	return false;
+}
+
+/* What it has asked for, so that nobody else gets it. */
+struct legacy {
+	int heir; /* its connection; -1: there is none */
+	uint32_t serial;
+	int lock;
+};
+
+static struct legacy take_legacy(const struct coordinator *c)
+{
+	struct legacy legacy = {.heir = -1, .lock = -1};
+	if (!c->heir)
+		return legacy;
+	legacy.heir = fcntl(c->heir->fd, F_DUPFD_CLOEXEC, 3);
+	legacy.serial = c->heir->serial;
+	legacy.lock = fcntl(c->store.lock, F_DUPFD_CLOEXEC, 3);
+	return legacy;
+}
+
+static void hand_over(const struct legacy *legacy)
+{
+	struct buf reply = {0};
+	if (legacy->heir < 0)
+		return;
+	buf_u32(&reply, 0);
+	wire_send(legacy->heir, WIRE_REPLY, legacy->serial, &reply, legacy->lock);
+	buf_free(&reply);
 }
 
 int coordinator_run(const struct coordinator_options *options)
@@ -307,6 +338,7 @@ int coordinator_run(const struct coordinator_options *options)
 		serve(&c);
 	while (!last_look(&c));
 	notify_stopping(&c.notify);
+	struct legacy legacy = take_legacy(&c);
 	if (c.listener >= 0 && !c.handed)
 		file_unlink(&c.store.own, SOCKET_NAME);
 	metrics_socket_close(&c.metrics);
@@ -320,5 +352,6 @@ int coordinator_run(const struct coordinator_options *options)
 	figures_close(&c.figures);
 	report_ended();
 	notify_close(&c.notify);
+	hand_over(&legacy);
 	return 0;
 }

@@ -41,6 +41,7 @@ struct coordinator {
 	bool turn_over; /**< an operation has ended: those that wait get their turn */
 	bool background_due; /**< something was committed, or a restore showed that tiers are missing */
 	bool stop;
+	struct peer *heir; /**< a coordinator that is to take this one's place as soon as may be (heir.h) */
 	uint64_t started_ns;
 	struct figures figures;
 	struct metrics_socket metrics;
@@ -75,6 +76,10 @@ void requests_retry(struct coordinator *c);
 
 /** requests_tick() - deadlines and progress. Returns milliseconds until it must be called again; -1: no need. */
 int requests_tick(struct coordinator *c);
+
+/** coordinator_leaves() - whether another is to take this one's place, and no session keeps it: then nothing else is begun,
+ * and it ends with what is under way. */
+bool coordinator_leaves(const struct coordinator *c);
 
 /** request_peer_gone() - @peer has closed: cancel its request, end its session. */
 void request_peer_gone(struct peer *peer);

@@ -152,10 +152,36 @@ static bool mend_first(struct peer *peer)
 	return op != NULL;
 }
 
+bool coordinator_leaves(const struct coordinator *c)
+{
+	return c->heir && !c->store.session.owner;
+}
+
+/* Answered at the very end (coordinator.c). */
+static int do_leave(struct peer *peer)
+{
+	struct coordinator *c = peer->coordinator;
+	if (c->options->foreground)
+		request_refuse(
+		    peer, fail(EALREADY, "%s: process %d (varve serve) has the store already; use it, or end it first",
+		              c->options->path, (int)getpid()));
+	else if (c->heir)
+		request_refuse(
+		    peer, fail(EALREADY, "%s: process %d is about to serve the store; use it, or end it first",
+		              c->options->path, (int)c->heir->pid));
+	else
+		c->heir = peer;
+	return 0;
+}
+
 /* Does the peer's request. 0; -EAGAIN: it has to wait for its turn; -EPROTO. */
 static int perform(struct peer *peer, struct cursor *payload, int *fd)
 {
 	struct coordinator *c = peer->coordinator;
+	if (peer->request == WIRE_LEAVE)
+		return do_leave(peer);
+	if (coordinator_leaves(c))
+		return -EAGAIN;
 	if (is_look(peer->request))
 		return answer(peer, peer->request, payload) ? 0 : -EPROTO;
 	if (c->settling ||

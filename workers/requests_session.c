@@ -208,6 +208,10 @@ int do_abandon(struct peer *peer)
 
 void request_peer_gone(struct peer *peer)
 {
+	if (peer->coordinator->heir == peer) {
+		peer->coordinator->heir = NULL;
+		peer->coordinator->turn_over = true;
+	}
 	if (peer->op) {
 		/* Once: whoever kicks the executor each time he looks keeps it from looking at anything else. */
 		if (peer->op->cancelled)

@@ -16,6 +16,7 @@
 #include "coordinator.h"
 #include "cpu.h"
 #include "handed.h"
+#include "heir.h"
 #include "log.h"
 #include "sandbox.h"
 #include "sock.h"
@@ -110,16 +111,35 @@ static int check_method(enum read_method method)
 	return r;
 }
 
-/* A service may be started while the coordinator of a client that has just ended is about to end, too. */
+/* The service manager shall not give it up; an operator may want to know what it waits for. */
+static void on_heir_waits(void *arg, int pid)
+{
+	static bool said;
+	struct log_entry entry;
+	notify_patience(&((struct coordinator *)arg)->notify);
+	if (said)
+		return;
+	said = true;
+	log_begin(&entry, LOG_INFO, "wait");
+	log_text(&entry, "msg", "a coordinator that a program has started has the store, and will leave it");
+	log_number(&entry, "pid", (uint64_t)pid);
+	log_end(&entry);
+}
+
+/* One that is to stay takes the place of one that a client has started, which may be about to end anyway. */
 static int lock_store(struct coordinator *c)
 {
 	const struct coordinator_options *o = c->options;
-	int r;
-	for (int i = 0; (r = store_lock(&c->store, o->path, !o->must_exist)) == -EWOULDBLOCK; i++) {
+	int r, lock = -1;
+	for (int i = 0; (r = store_lock(&c->store, o->path, !o->must_exist, lock)) == -EWOULDBLOCK; i++) {
 		if (!o->foreground || i == LOCK_TRIES)
 			return -EALREADY;
+		lock = heir_ask(&c->store, on_heir_waits, c);
+		if (lock == -EALREADY)
+			return lock;
 		store_unlock(&c->store);
-		usleep(LOCK_NAP_US);
+		if (lock < 0)
+			usleep(LOCK_NAP_US);
 	}
 	return r;
 }

@@ -102,6 +102,20 @@ for k in 1 2; do
 done
 holds logged 'map(select(.MESSAGE | tostring | test("Watchdog timeout"))) | length == 1'
 
+promise 'a program that was quicker with a coordinator of its own does not keep it from coming back'
+watch() {
+	as_user VARVE_COORDINATOR="$prefix/libexec/varve/varve-coordinator" \
+		timeout 2 "$varve" status $store --watch --interval 0.05
+}
+watch >/tmp/watched.$$ &
+watcher=$!
+wait_until test -s /tmp/watched.$$
+inside kill -KILL "$(shown MainPID)"
+wait_until restarted 3
+[ "$(status .coordinator_pid)" = "$(shown MainPID)" ] || failed "another coordinator than the service's: $(status .coordinator_pid)"
+wait $watcher
+rm /tmp/watched.$$
+
 promise 'it stops in order'
 inside systemctl stop "$unit"
 [ "$(shown Result)" = success ] || failed "$(shown Result)"

@@ -134,7 +134,7 @@ Test(wire, a_head_that_is_not_of_the_form_is_refused)
 		cr_assert_eq(received(head, size, -1), -EPROTO);
 	for (unsigned type = 0; type < 65536; type += type < 300 ? 1 : 253) {
 		put_le16(head, (uint16_t)type);
-		bool known = (type >= WIRE_HELLO && type <= WIRE_METRICS) || (type >= WIRE_REPLY && type <= WIRE_ALIVE);
+		bool known = (type >= WIRE_HELLO && type <= WIRE_LEAVE) || (type >= WIRE_REPLY && type <= WIRE_ALIVE);
 		cr_assert_eq(received(head, WIRE_HEAD, 0), known ? 1 : -EPROTO, "type %u", type);
 	}
 	put_le16(head, WIRE_LOG);
