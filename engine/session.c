@@ -13,6 +13,16 @@
 #include "names.h"
 #include "store.h"
 
+int session_busy(const struct store *store)
+{
+	if (store->session.owner)
+		return fail(
+		    EBUSY, "process %d has the session of this store; wait for its end", (int)store->session.pid);
+	return fail(EBUSY,
+	    "a process still maps memories of a session whose coordinator died; end that process, or its "
+	    "session");
+}
+
 int session_lock(struct store *store)
 {
 	if (store->session.lock >= 0)
@@ -28,8 +38,7 @@ int session_lock(struct store *store)
 		close(fd);
 		if (err != EWOULDBLOCK)
 			return fail_sys(err, ".varve/session");
-		return fail(EBUSY, "a process still maps memories of a session whose coordinator died; end that "
-		                   "process, or its session");
+		return session_busy(store);
 	}
 	store->session.lock = fd;
 	return 0;
@@ -48,8 +57,7 @@ void session_unlock(struct store *store)
 int session_begin(struct store *store, const void *owner, pid_t pid)
 {
 	if (store->session.owner)
-		return fail(
-		    EBUSY, "process %d has the session of this store; wait for its end", (int)store->session.pid);
+		return session_busy(store);
 	int r = session_lock(store);
 	if (r)
 		return r;

@@ -104,6 +104,9 @@ void store_tiers_gone(struct store *store, uint32_t module);
 
 /* ---- session.c: what needs no jobs. All return 0 or -errno with a sentence. ---- */
 
+/** session_busy() - -EBUSY, and who has the session. */
+int session_busy(const struct store *store);
+
 /** session_begin() - take the session lock. -EBUSY. */
 int session_begin(struct store *store, const void *owner, pid_t pid);
 

@@ -12,6 +12,8 @@
 
 #define PROGRESS_NS 50000000u
 #define ALIVE_NS 1000000000u
+/** How often to look whether a session whose coordinator has died has ended. */
+#define LOOK_AGAIN_MS 50
 /** Who has cancelled a restore waits no longer than this until everything is back where it was. */
 #define CANCEL_NS 50000000u
 
@@ -345,6 +347,14 @@ static int64_t send_sign(struct peer *peer, uint64_t now)
 	return (int64_t)every / 1000000;
 }
 
+/* Whether it waits for a session that is not this coordinator's: nobody says when that ends. */
+static bool waits_for_strangers(const struct peer *peer)
+{
+	const struct coordinator *c = peer->coordinator;
+	return peer->waiting && peer->request == WIRE_BEGIN && !c->store.session.owner && !coordinator_leaves(c) &&
+	       !c->settling && !dispatch_changing(&c->dispatch);
+}
+
 int requests_tick(struct coordinator *c)
 {
 	uint64_t now = clock_now();
@@ -358,11 +368,14 @@ int requests_tick(struct coordinator *c)
 		if (peer->waiting && peer->deadline_ms >= 0) {
 			int64_t rest = peer->deadline_ms - (int64_t)(now / 1000000);
 			if (rest <= 0) {
-				request_refuse(peer, fail(EBUSY, "process %d still has the session of this store",
-				                         (int)c->store.session.pid));
+				request_refuse(peer, session_busy(&c->store));
 				continue;
 			}
 			left = rest < left ? rest : left;
+		}
+		if (waits_for_strangers(peer)) {
+			c->turn_over = true;
+			left = left < LOOK_AGAIN_MS ? left : LOOK_AGAIN_MS;
 		}
 		if (next < 0 || left < next)
 			next = (int)left;

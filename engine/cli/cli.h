@@ -145,6 +145,10 @@ int store_resolve(struct cli *cli, const char *text, struct varve_id *commit);
 void interrupts_catch(struct varve_vm *vm);
 bool interrupted(void);
 
+/** interrupts_end() - from now on a signal ends the program at once, with these @words, of static storage. Returns
+ * interrupted(). */
+bool interrupts_end(const char *words);
+
 /* ---- print.c: messages, tables, JSON ---------------------------------------------------------------------------- */
 
 /** complain() - say "varve: …" on stderr. Returns EXIT_FAILED. */

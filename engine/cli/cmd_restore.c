@@ -6,6 +6,9 @@
 
 #include "cli.h"
 
+static const char not_persisted[] =
+    "interrupted: the commit was restored, but this is not persisted; varve restore it again";
+
 static int restore_progress(void *arg, const struct varve_report *report)
 {
 	(void)arg;
@@ -64,7 +67,9 @@ static int restore_run(struct cli *cli)
 		return complain("interrupted: %s", varve_last_error());
 	if (err)
 		return complain_about(err, NULL);
-	interrupts_catch(NULL); /* it is done: writing it down is not to be cancelled */
+	interrupts_catch(NULL);
+	if (!cli->dry_run && interrupts_end(not_persisted))
+		return complain("%s", not_persisted);
 	err = cli->dry_run ? 0 : varve_persist(cli->vm);
 	if (err)
 		return complain_about(err, "%s was restored, but this was not persisted", text_short(&commit).s);

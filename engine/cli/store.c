@@ -3,18 +3,21 @@
  *
  * A signal does no work of its own: it sets a flag that loops and progress callbacks look at, and cancels the library
  * call that may be blocking, which is allowed in a handler. The handlers are taken off by the first signal, so that a
- * second Ctrl-C ends a program that does not end by itself.
+ * second Ctrl-C ends a program that does not end by itself. Where what was asked for is done, and only syncing is left, the
+ * first one does that.
  */
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
 static _Atomic(struct varve_vm *) cancel_vm;
 static atomic_bool was_interrupted;
+static _Atomic(const char *) last_words;
 
 static void on_signal(int number)
 {
@@ -23,6 +26,15 @@ static void on_signal(int number)
 
 	(void)number;
 	atomic_store(&was_interrupted, true);
+	const char *words = atomic_load(&last_words);
+	if (words) {
+		static const char name[] = "varve: ";
+		ssize_t ignored = write(STDERR_FILENO, name, sizeof(name) - 1);
+		ignored = write(STDERR_FILENO, words, strlen(words));
+		ignored = write(STDERR_FILENO, "\n", 1);
+		(void)ignored;
+		_exit(EXIT_FAILED);
+	}
 	if (vm)
 		varve_vm_cancel(vm);
 	errno = saved;
@@ -46,6 +58,12 @@ void interrupts_catch(struct varve_vm *vm)
 		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
 			sigaction(numbers[i], &action, NULL);
 	}
+}
+
+bool interrupts_end(const char *words)
+{
+	atomic_store(&last_words, words);
+	return interrupted();
 }
 
 bool interrupted(void)

@@ -357,7 +357,7 @@ int call_run(struct call *call, struct cursor *reply)
 		call->sent = call->lost = call->cancelled = false;
 		*reply = cursor_over("", 0);
 		if (call->conn->sock < 0)
-			r = conn_open(call->vm, call->conn, NULL);
+			r = conn_open(call->vm, call->conn, call->cancels, NULL);
 		if (!r)
 			r = call_exchange(call, reply);
 		/* One that was cancelled must not be begun again. */

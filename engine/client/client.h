@@ -116,8 +116,9 @@ void conn_free(struct conn *conn);
  * cancelled last and is still being taken back: that was not to be waited for. */
 void conn_part(struct conn *conn);
 
-/** conn_open() - connect, starting a coordinator if there is none, and say HELLO. @notice: out, malloc()ed; or NULL. */
-int conn_open(struct varve_vm *vm, struct conn *conn, char **notice);
+/** conn_open() - connect, starting a coordinator if there is none, and say HELLO. @cancels: vm->cancels when the call began
+ * that wants it; if it is not that any more, -ECANCELED. @notice: out, malloc()ed; or NULL. */
+int conn_open(struct varve_vm *vm, struct conn *conn, uint32_t cancels, char **notice);
 void conn_close(struct conn *conn);
 
 /* ---- spawn.c, find.c: the coordinator's program ------------------------------------------------------------------ */

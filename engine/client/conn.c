@@ -150,13 +150,14 @@ static int set_nonblocking(int sock)
 }
 
 /* Say HELLO. *@lost: the other side went away before it answered. */
-static int hello(struct varve_vm *vm, struct conn *conn, char **notice, bool *lost)
+static int hello(struct varve_vm *vm, struct conn *conn, uint32_t cancels, char **notice, bool *lost)
 {
 	struct call call;
 	struct cursor c;
 	uint32_t length;
 	call_begin(&call, vm, conn, WIRE_HELLO, "opening");
 	call.abrupt = call.impatient = true;
+	call.cancels = cancels;
 	buf_u32(&call.request, WIRE_PROTOCOL);
 	wire_put_string(&call.request, VARVE_VERSION_STRING);
 	int r = call_exchange(&call, &c);
@@ -193,7 +194,7 @@ static int start_failed(const struct varve_vm *vm, int status)
 }
 
 /* One round of the picture above. Returns 0, -errno, or 1: again. */
-static int attempt(struct varve_vm *vm, struct conn *conn, char **notice)
+static int attempt(struct varve_vm *vm, struct conn *conn, uint32_t cancels, char **notice)
 {
 	bool lost = false;
 	int status = -1;
@@ -211,7 +212,7 @@ static int attempt(struct varve_vm *vm, struct conn *conn, char **notice)
 	conn->sock = sock;
 	int r = set_nonblocking(sock);
 	if (!r)
-		r = hello(vm, conn, notice, &lost);
+		r = hello(vm, conn, cancels, notice, &lost);
 	if (r)
 		conn_close(conn);
 	if (pid > 0)
@@ -221,13 +222,12 @@ static int attempt(struct varve_vm *vm, struct conn *conn, char **notice)
 	return pid > 0 && r == -EALREADY ? 1 : r;
 }
 
-int conn_open(struct varve_vm *vm, struct conn *conn, char **notice)
+int conn_open(struct varve_vm *vm, struct conn *conn, uint32_t cancels, char **notice)
 {
 	uint64_t until = clock_now() + vm->silence_ns;
-	uint32_t cancels = atomic_load(&vm->cancels);
 	struct timespec nap = {0, NAP_FIRST_NS};
 	for (;;) {
-		int r = attempt(vm, conn, notice);
+		int r = attempt(vm, conn, cancels, notice);
 		if (r <= 0)
 			return r;
 		if (atomic_load(&vm->cancels) != cancels)

@@ -198,12 +198,16 @@ int varve_restore(struct varve_vm *vm, const struct varve_id *commit, const stru
 		r = options_take(&restore.options, sizeof(restore.options), options, "struct varve_restore_options");
 	if (!r && restore.options.workers > 1024)
 		r = fail(EINVAL, "%u workers were asked for; it can be 1 to 1024", restore.options.workers);
-	if (!r)
-		r = vm_lock(vm);
+	if (r)
+		return r;
+	uint32_t cancels = atomic_load(&vm->cancels);
+	r = vm_lock(vm);
 	if (r)
 		return r;
 	restore.report.commit = *commit;
-	r = run_locked(vm, commit, &restore);
+	r = atomic_load(&vm->cancels) != cancels
+	        ? fail(ECANCELED, "the restore was cancelled while it waited for another call")
+	        : run_locked(vm, commit, &restore);
 	vm_unlock(vm);
 	if (!r && report)
 		*report = restore.report;

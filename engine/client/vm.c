@@ -161,7 +161,7 @@ static int fill(struct varve_vm *vm, const char *base_dir, const struct varve_op
 		return fail_sys(errno, "%s can not be opened", vm->path);
 	vm->spin_ns = cpu_available() > 1 ? SPIN_NS : 0;
 	vm->main = conn_new();
-	return vm->main ? conn_open(vm, vm->main, &vm->notice) : -ENOMEM;
+	return vm->main ? conn_open(vm, vm->main, 0, &vm->notice) : -ENOMEM;
 }
 
 static void vm_free(struct varve_vm *vm)

@@ -321,6 +321,40 @@ Test(clients, a_session_whose_coordinator_died_is_dead_and_keeps_others_out_unti
 	store_expect_fill("M", SIZE, 'a');
 }
 
+static void *begin_main(void *arg)
+{
+	struct varve_session *session;
+	int r = varve_session_begin(arg, -1, &session);
+	if (!r)
+		r = varve_session_abandon(session);
+	return (void *)(intptr_t)r;
+}
+
+/* Whoever waits meanwhile waits for one that the coordinator knows nothing of, and must get its turn all the same. */
+Test(clients, a_session_that_waits_for_one_whose_coordinator_died_begins_when_that_is_over)
+{
+	struct varve_vm *vm = store_open(), *other;
+	struct varve_session *session, *next;
+	struct varve_memory *memory;
+	struct varve_id m = id_of("M");
+	pthread_t thread;
+	void *result;
+	store_commit_one(vm, "M", SIZE, 'a', NULL);
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &m, &memory));
+	kill_coordinator(vm);
+	must(open_here(&other));
+	must_fail(varve_session_begin(other, 100, &next), -EBUSY);
+	cr_assert(strstr(varve_last_error(), "whose coordinator died"), "%s", varve_last_error());
+	cr_assert(pthread_create(&thread, NULL, begin_main, other) == 0);
+	usleep(50000);
+	must(varve_session_abandon(session));
+	pthread_join(thread, &result);
+	cr_assert_eq((int)(intptr_t)result, 0);
+	varve_vm_close(other);
+	varve_vm_close(vm);
+}
+
 /* A coordinator's lock goes before its workers are told to die: one that is still writing must keep the next one out. */
 Test(clients, every_worker_holds_the_lock_of_the_store)
 {

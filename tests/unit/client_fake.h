@@ -48,6 +48,7 @@ struct fake {
 	/* what to do */
 	_Atomic int die_at; /**< this request is received, then the connection ends without an answer */
 	_Atomic int die_once_at; /**< the same, the first time only */
+	struct varve_vm *cancels; /**< dying, it cancels what this handle does */
 	_Atomic int silent_at; /**< this request is received, and nothing more is heard */
 	_Atomic int alive_first; /**< so many signs of life, 120 ms apart, come before each answer */
 	_Atomic int fail_at; /**< this request is answered with fail_result, "the fake fails" */
@@ -339,8 +340,10 @@ static bool fake_answer(struct fake *f, int sock, struct wire_message *m)
 	int type = (int)m->type;
 	if (type <= WIRE_SHRUNK)
 		atomic_fetch_add(&f->seen[type], 1);
-	if (f->die_at == type || atomic_compare_exchange_strong(&f->die_once_at, &(int) {type}, 0))
+	if (f->die_at == type || atomic_compare_exchange_strong(&f->die_once_at, &(int) {type}, 0)) {
+		varve_vm_cancel(f->cancels);
 		return false;
+	}
 	for (int i = 0; i < f->alive_first; i++) {
 		wire_send(sock, WIRE_ALIVE, 0, NULL, -1);
 		usleep(120000);

@@ -143,6 +143,18 @@ Test(restore, a_restore_that_was_cancelled_is_not_asked_of_the_next_coordinator)
 	cr_assert_eq(fake.seen[WIRE_RESTORE], 1);
 }
 
+/* The next one may take long until it says hello: it brings modules back. */
+Test(restore, cancelling_is_noticed_while_the_library_turns_to_another_coordinator)
+{
+	struct varve_id id = fake_id(1);
+	cr_assert_eq(varve_session_abandon(session), 0);
+	fake.cancels = vm;
+	fake.die_once_at = WIRE_RESTORE;
+	fake.silent_at = WIRE_HELLO;
+	cr_assert_eq(varve_restore(vm, &id, NULL, NULL), -ECANCELED, "%s", varve_last_error());
+	cr_assert_eq(fake.seen[WIRE_RESTORE], 1);
+}
+
 /* ---- progress and cancelling ------------------------------------------------------------------------------------- */
 
 static unsigned told;
@@ -262,6 +274,24 @@ Test(restore, cancelling_ends_every_call_in_progress)
 	pthread_join(restoring, NULL);
 	cr_assert_eq(waited, -ECANCELED);
 	cr_assert_eq(restored, -ECANCELED);
+}
+
+/* Two restores on one handle: the second one waits for the first, and is not to begin once both were cancelled. */
+Test(restore, cancelling_ends_a_restore_that_waits_for_another_one)
+{
+	pthread_t first, second;
+	int results[2] = {0};
+	fake.restore_waits = true;
+	pthread_create(&first, NULL, restore_in_thread, &results[0]);
+	while (!fake.seen[WIRE_RESTORE])
+		usleep(500);
+	pthread_create(&second, NULL, restore_in_thread, &results[1]);
+	usleep(20000);
+	varve_vm_cancel(vm);
+	pthread_join(first, NULL);
+	pthread_join(second, NULL);
+	cr_assert(results[0] == -ECANCELED && results[1] == -ECANCELED, "%d, %d", results[0], results[1]);
+	cr_assert_eq(fake.seen[WIRE_RESTORE], 1);
 }
 
 static void on_alarm(int sig)
