@@ -43,6 +43,9 @@ struct op_restore {
 	struct bring forward;
 	struct bring back;
 	uint64_t started_ns;
+	uint64_t bytes; /* of all images that are to be there */
+	uint64_t bytes_done;
+	uint64_t *done_of; /* of that, by module */
 	struct varve_report report;
 };
 
@@ -195,8 +198,23 @@ static void keep_untouched(struct op_restore *r, const struct job *job)
 	close(fd);
 }
 
+/* How far it is. A shard is built twice, in each round half of the work; a round that was left out counts at the end. */
+static void count(struct op_restore *r, const struct job *job, bool there)
+{
+	uint64_t size = chain_entry(&r->op.store->catalog, job->module, r->to[job->module])->size, done = 0;
+	uint64_t *done_of = &r->done_of[job->module];
+	if (there)
+		done = size - *done_of;
+	else if (job->kind != JOB_RESTORE)
+		done = ((job->to < size ? job->to : size) - job->from) / 2;
+	*done_of += done;
+	r->bytes_done += done;
+	r->report.share = r->bytes ? (double)r->bytes_done / (double)r->bytes : 1;
+}
+
 static void report(struct op_restore *r, const struct job *job, bool there)
 {
+	count(r, job, there);
 	uint64_t bytes_read = job->bytes_read, deltas = job->deltas_applied;
 	if (job->kind != JOB_RESTORE)
 		bring_count(&r->forward, job, &bytes_read, &deltas);
@@ -238,6 +256,7 @@ static void restore_free(struct op *op)
 	free(r->from);
 	free(r->touched);
 	free(r->mapped);
+	free(r->done_of);
 	free(r->shrinks);
 	bring_close(&r->forward);
 	bring_close(&r->back);
@@ -301,8 +320,10 @@ static int put_in_order(struct op_restore *r)
 		if (r->to[m] != CHAIN_NONE)
 			list[used++] = (struct sized) {m, size_at(r->op.store, m, r->to[m], 0)};
 	qsort(list, used, sizeof(*list), larger_first);
-	for (uint32_t i = 0; i < used; i++)
+	for (uint32_t i = 0; i < used; i++) {
 		bring_add(&r->forward, list[i].module, r->to[list[i].module], 0);
+		r->bytes += list[i].size;
+	}
 	r->report.modules_total = used;
 	free(list);
 	return 0;
@@ -322,7 +343,8 @@ struct op *op_restore(struct store *store, uint32_t commit, unsigned workers, bo
 	r->from = malloc((r->count + 1) * sizeof(*r->from));
 	r->touched = calloc(r->count + 1, sizeof(*r->touched));
 	r->mapped = calloc(r->count + 1, sizeof(*r->mapped));
-	if (!r->to || !r->from || !r->touched || !r->mapped ||
+	r->done_of = calloc(r->count + 1, sizeof(*r->done_of));
+	if (!r->to || !r->from || !r->touched || !r->mapped || !r->done_of ||
 	    bring_open(&r->forward, store, r->count, dry ? JOB_DRY : 0) || bring_open(&r->back, store, r->count, 0)) {
 		fail_sys(ENOMEM, "memory for a restore");
 		op_free(&r->op);

@@ -10,7 +10,7 @@
  *            f64 busy seconds, str job, id module
  *            module: id, u64 size, commits, base bytes, deltas bytes, last bytes, private, tiers, undo bytes
  *            latency: u64 count, failed, f64 sum, p50, p95, p99, max
- *            operation: str name, u32 pid, u8 waiting, u8 has commit, id commit, u64 done, total, f64 seconds
+ *            operation: str name, u32 pid, u8 waiting, u8 has commit, id commit, u64 done, total, f64 seconds, share
  *
  * Each structure's fields stand once, in the order in which they are sent: whoever writes, counts, or reads goes through
  * the same list (struct pass).
@@ -165,6 +165,7 @@ static void pass_operation(struct pass *p, void *row)
 	pass_u64(p, &operation->done);
 	pass_u64(p, &operation->total);
 	pass_double(p, &operation->seconds);
+	pass_double(p, &operation->share);
 }
 
 /* ---- lists ------------------------------------------------------------------------------------------------------ */
@@ -288,6 +289,7 @@ static void pass_report(struct pass *p, struct varve_report *report)
 	pass_u64(p, &report->deltas_applied);
 	pass_double(p, &report->seconds);
 	pass_u32(p, &report->workers);
+	pass_double(p, &report->share);
 }
 
 void wire_put_report(struct buf *b, const struct varve_report *report)

@@ -247,6 +247,7 @@ struct varve_report {
 	uint64_t deltas_applied; /**< on the way to the modules' images; one that several were merged to is one */
 	double seconds; /**< from the coordinator's receiving the request to its answer */
 	unsigned workers; /**< worker processes that took part; 0: the coordinator did it by itself */
+	double share; /**< of the work that is done, 0 to 1, by the images' sizes: also of one large module */
 };
 
 /** Options of varve_restore(); initialise with VARVE_RESTORE_INIT. */
@@ -465,6 +466,7 @@ struct varve_operation_stat {
 	uint64_t done; /**< modules done; background: jobs */
 	uint64_t total; /**< modules to do; 0: not known */
 	double seconds; /**< since it was asked for */
+	double share; /**< done of total, 0 to 1; restore: by the images' sizes, also of one large module */
 };
 
 /** The store and the processes that serve it; free with varve_stat_free(). */

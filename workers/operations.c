@@ -35,6 +35,9 @@ static void fill_progress(const struct peer *peer, struct varve_operation_stat *
 	/* A commit has more than one job a module. */
 	if (stat->total && stat->done > stat->total)
 		stat->done = stat->total;
+	stat->share = stat->total ? (double)stat->done / (double)stat->total : 0;
+	if (peer->request == WIRE_RESTORE && op_is_restore(op))
+		stat->share = op_restore_report(op)->share;
 }
 
 static bool fill(const struct peer *peer, uint64_t now, struct varve_operation_stat *stat)

@@ -12,8 +12,7 @@ static const char not_persisted[] =
 static int restore_progress(void *arg, const struct varve_report *report)
 {
 	(void)arg;
-	progress_update(report->modules_total ? (double)report->modules / (double)report->modules_total : 0,
-	    report->modules, report->modules_total, report->bytes_written);
+	progress_update(report->share, report->modules, report->modules_total, report->bytes_written);
 	return interrupted();
 }
 

@@ -38,10 +38,11 @@ static json_t *latency_json(const struct varve_latency *latency)
 
 static json_t *operation_json(const struct varve_operation_stat *operation)
 {
-	return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:f}", "name", json_text(operation->name), "pid",
+	return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:f, s:f}", "name", json_text(operation->name), "pid",
 	    operation->pid ? json_integer(operation->pid) : json_null(), "waiting", operation->waiting, "commit",
 	    operation->has_commit ? json_id(&operation->commit) : json_null(), "done", json_number(operation->done),
-	    "total", operation->total ? json_number(operation->total) : json_null(), "seconds", operation->seconds);
+	    "total", operation->total ? json_number(operation->total) : json_null(), "seconds", operation->seconds,
+	    "share", operation->share);
 }
 
 static json_t *workers_json(const struct varve_worker_stat *workers, size_t count)

@@ -105,7 +105,7 @@ static void operation_print(FILE *to, const struct varve_operation_stat *operati
 		uint64_t done = operation->done < operation->total ? operation->done : operation->total;
 
 		for (unsigned i = 0; i < BAR_WIDTH; i++)
-			bar[i] = (double)(i + 1) * (double)operation->total <= (double)done * BAR_WIDTH ? '#' : '-';
+			bar[i] = (double)(i + 1) <= operation->share * BAR_WIDTH ? '#' : '-';
 		fprintf(to, "  [%s] %llu/%llu", bar, (unsigned long long)done, (unsigned long long)operation->total);
 	} else if (operation->done) {
 		fprintf(to, ", %s", text_count(operation->done, "job done", "jobs done").s);

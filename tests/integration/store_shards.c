@@ -3,6 +3,7 @@
  */
 #include "helper_large.h"
 
+#include <errno.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -41,6 +42,52 @@ Test(shards, any_number_of_workers_makes_the_same_bytes_of_unknown_files)
 		varve_vm_close(vm);
 		end_processes();
 	}
+}
+
+struct seen {
+	struct varve_vm *other;
+	double own, other_s;
+};
+
+/* Once a worker hangs in the middle of it. */
+static int look(void *arg, const struct varve_report *so_far)
+{
+	struct seen *seen = arg;
+	struct varve_stat *stat;
+	if (!fault_struck() || so_far->share == 0)
+		return 0;
+	must(varve_stat(seen->other, &stat));
+	cr_assert_eq(so_far->modules, 0);
+	seen->own = so_far->share;
+	for (size_t i = 0; i < stat->operations_count; i++)
+		if (strcmp(stat->operations[i].name, "restore") == 0)
+			seen->other_s = stat->operations[i].share;
+	varve_stat_free(stat);
+	return 1;
+}
+
+/* Nobody should have to wonder whether it goes on. */
+Test(shards, how_far_one_large_module_is_can_be_seen)
+{
+	struct seen seen = {0};
+	struct varve_restore_options options = VARVE_RESTORE_INIT;
+	large_make("A", false, ids);
+	setenv("VARVE_HANG_MS", "400", 1);
+	fault_set("worker", "restore.written:3:hang", false);
+	struct varve_vm *vm = large_open(1);
+	seen.other = large_open(1);
+	large_strange("A", false);
+	options.progress = look;
+	options.progress_arg = &seen;
+	must_fail(varve_restore(vm, &ids[3], &options, NULL), -ECANCELED);
+	cr_assert(seen.own > 0 && seen.own < 1, "%g", seen.own);
+	cr_assert(seen.other_s > 0 && seen.other_s < 1, "%g", seen.other_s);
+	varve_vm_close(seen.other);
+	varve_vm_close(vm);
+	fault_clear();
+	cr_assert_eq(restore(vm = large_open(2), 4).share, 1);
+	large_expect("A", 4);
+	varve_vm_close(vm);
 }
 
 /* Workers that have had a job. */

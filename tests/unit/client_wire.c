@@ -234,7 +234,7 @@ Test(wire, a_string_longer_than_what_is_there_is_bad)
 
 static struct varve_report report_example(void)
 {
-	return (struct varve_report) {id_of(1), 2, 3, 4, 5, 6, 7.5, 8};
+	return (struct varve_report) {id_of(1), 2, 3, 4, 5, 6, 7.5, 8, 0.25};
 }
 
 Test(wire, a_report_comes_back)
@@ -247,7 +247,7 @@ Test(wire, a_report_comes_back)
 	cr_assert(!c.bad && !cursor_left(&c));
 	cr_assert_arr_eq(out.commit.bytes, in.commit.bytes, VARVE_ID_SIZE);
 	cr_assert(out.modules == 2 && out.modules_total == 3 && out.bytes_written == 4 && out.bytes_read == 5);
-	cr_assert(out.deltas_applied == 6 && out.seconds > 7.49 && out.seconds < 7.51 && out.workers == 8);
+	cr_assert(out.deltas_applied == 6 && out.seconds > 7.49 && out.seconds < 7.51 && out.workers == 8 && out.share == 0.25);
 	buf_free(&b);
 }
 
@@ -312,8 +312,8 @@ static void put_stat_example(struct buf *b)
 	    14, true, 15, 16, 17, 0.75, 18, VARVE_WORKER_ENDING, 2.5, "tiers", id_of(8)};
 	struct varve_module_stat modules[1] = {{id_of(1), 2, 3, 4, 5, 6, 7, 8, 9}};
 	struct varve_operation_stat operations[2] = {
-	    {"restore", 40, false, true, id_of(5), 41, 42, 43.5},
-	    {"checkout", 50, true, true, id_of(6), 0, 1, 0.5},
+	    {"restore", 40, false, true, id_of(5), 41, 42, 43.5, 0.75},
+	    {"checkout", 50, true, true, id_of(6), 0, 1, 0.5, 0},
 	};
 	struct varve_stat stat = {"/store", 1, 2, true, id_of(3), 4, 5.5, 6, 7, "io_uring", "", "partial",
 	    "no Landlock", 8, 9, 10, 11, 2, workers, 1, modules, 1, &background, 20, 21, 22, 23,
@@ -355,6 +355,7 @@ Test(wire, figures_of_a_store_come_back)
 	cr_assert_eq(stat->operations_count, 2);
 	cr_assert_str_eq(stat->operations[0].name, "restore");
 	cr_assert(stat->operations[0].done == 41 && stat->operations[0].total == 42 && !stat->operations[0].waiting);
+	cr_assert_eq(stat->operations[0].share, 0.75);
 	cr_assert_str_eq(stat->operations[1].name, "checkout");
 	cr_assert(stat->operations[1].commit.bytes[0] == 6 && stat->operations[1].seconds == 0.5);
 	free(stat);
