@@ -84,6 +84,7 @@ Test(shards, how_far_one_large_module_is_can_be_seen)
 	cr_assert(seen.other_s > 0 && seen.other_s < 1, "%g", seen.other_s);
 	varve_vm_close(seen.other);
 	varve_vm_close(vm);
+	end_processes();
 	fault_clear();
 	cr_assert_eq(restore(vm = large_open(2), 4).share, 1);
 	large_expect("A", 4);
