@@ -20,7 +20,8 @@
  * system gave them; -EBADMSG a file of the store is damaged (named in varve_last_error()); -ECONNRESET the coordinator
  * died during the call, and the next call starts a new one; -ETIMEDOUT the call was cancelled, or is varve_vm_open(), and
  * the coordinator gives no sign of life: then nobody knows what will come of the call, and a session that it was part of
- * can only be abandoned, as after -ECONNRESET; -EINVAL an argument outside its range.
+ * can only be abandoned, as after -ECONNRESET; -EMFILE this process may open no more files (a session takes one, and each
+ * of its memories): then, too, the session can only be abandoned; -EINVAL an argument outside its range.
  */
 #ifndef VARVE_H
 #define VARVE_H

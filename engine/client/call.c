@@ -27,6 +27,7 @@
  * it could not listen is not held against the other.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -374,6 +375,12 @@ int call_finish(struct call *call, const struct cursor *reply)
 int call_take_fd(struct call *call)
 {
 	int fd = call->conn->message.fd;
+	if (fd < 0 && fcntl(call->conn->sock, F_DUPFD_CLOEXEC, 0) < 0 && errno == EMFILE) {
+		/* It came, and there was no room for it. */
+		call_drop(call);
+		return fail(EMFILE,
+		    "%s needs one more open file than this process may have; raise its limit (ulimit -n)", call->name);
+	}
 	if (fd < 0)
 		return call_bad(call);
 	call->conn->message.fd = -1;

@@ -226,7 +226,8 @@ int call_finish(struct call *call, const struct cursor *reply);
 /** call_bad() - close the connection: -EPROTO, "the answer to ... is not of the form". */
 int call_bad(struct call *call);
 
-/** call_take_fd() - the descriptor that came with the reply, now the caller's; -EPROTO if there is none. */
+/** call_take_fd() - the descriptor that came with the reply, now the caller's; -EPROTO if there is none, -EMFILE if this
+ * process may have no more. Then the connection is closed. */
 int call_take_fd(struct call *call);
 
 /** text_copy() - a string of a message, malloc()ed and terminated, control characters but newlines made harmless. */

@@ -190,3 +190,28 @@ Test(limits, a_store_in_memory_does_the_same, .init = NULL, .fini = NULL)
 	live("/dev/shm");
 	store_teardown();
 }
+
+/* Each memory takes one, and whoever has too few of them should hear that, and go on. */
+Test(limits, a_session_that_has_no_open_files_left_says_so)
+{
+	struct rlimit few = {64, 0}, before;
+	struct varve_session *session;
+	struct varve_memory *memory;
+	char name[16];
+	int r = 0;
+	struct varve_vm *vm = store_open();
+	must(varve_session_begin(vm, 0, &session));
+	cr_assert(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	few.rlim_max = before.rlim_max;
+	cr_assert(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	for (int i = 0; !r && i < 100; i++) {
+		snprintf(name, sizeof(name), "M%d", i);
+		struct varve_id id = id_of(name);
+		r = varve_session_deploy(session, &id, 4096, &memory);
+	}
+	cr_assert(r == -EMFILE && strstr(varve_last_error(), "ulimit -n"), "%d, %s", r, varve_last_error());
+	cr_assert(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	must(varve_session_abandon(session));
+	store_commit_one(vm, "M", 4096, 'a', NULL);
+	varve_vm_close(vm);
+}
