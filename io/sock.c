@@ -61,10 +61,25 @@ static int sock_there(const struct dir *dir, const char *name)
 	return 1;
 }
 
-/* The name appears by a rename once the socket listens: no client ever sees one that does not. */
-static int bind_and_listen(int fd, const struct dir *dir, const char *name, mode_t mode)
+/* Whether a process has the socket @name: one that is no listener, or of another type, or whose queue is full, has it as
+ * well. Only the kernel's word that nobody has it will do for taking the name away. */
+static int check_unused(int fd, const struct dir *dir, const char *name)
 {
 	struct sockaddr_un address;
+	int rc = sock_address(&address, dir, name, "");
+	if (rc)
+		return rc;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && (errno == ECONNREFUSED || errno == ENOENT))
+		return 0;
+	return fail(
+	    EADDRINUSE, "%s%s is another process's socket: end that process, or choose another path", dir->label, name);
+}
+
+/* The name appears by a rename once the socket listens: no client ever sees one that does not. */
+static int bind_and_listen(int fd, const struct dir *dir, const char *name, mode_t mode, ino_t *inode)
+{
+	struct sockaddr_un address;
+	struct stat st;
 	int rc = sock_address(&address, dir, name, NEW_SUFFIX);
 	if (rc)
 		return rc;
@@ -74,22 +89,30 @@ static int bind_and_listen(int fd, const struct dir *dir, const char *name, mode
 	/* Linux gives the name the mode that the socket has when it is bound. */
 	if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return fail_sys(errno, "%s%s: the socket can not be made", dir->label, name);
-	if (listen(fd, SOMAXCONN) < 0 || renameat(dir->fd, fresh, dir->fd, name) < 0) {
+	if (fstatat(dir->fd, fresh, &st, AT_SYMLINK_NOFOLLOW) < 0 || listen(fd, SOMAXCONN) < 0 ||
+	    renameat(dir->fd, fresh, dir->fd, name) < 0) {
 		rc = fail_sys(errno, "%s%s: the socket can not be opened for connections", dir->label, name);
 		unlinkat(dir->fd, fresh, 0);
+		return rc;
 	}
-	return rc;
+	if (inode)
+		*inode = st.st_ino;
+	return 0;
 }
 
-static int listen_at(const struct dir *dir, const char *name, int type, mode_t mode)
+static int new_socket(const struct dir *dir, const char *name, int type)
 {
-	int rc = sock_there(dir, name);
-	if (rc < 0 || (rc = fault_at("sock.listen")))
-		return rc;
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd < 0 ? fail_sys(errno, "%s%s: a socket can not be made", dir->label, name) : fd;
+}
+
+static int listen_at(const struct dir *dir, const char *name, int type, mode_t mode, ino_t *inode)
+{
+	int rc = fault_at("sock.listen");
+	int fd = rc ? rc : new_socket(dir, name, type);
 	if (fd < 0)
-		return fail_sys(errno, "%s%s: a socket can not be made", dir->label, name);
-	rc = bind_and_listen(fd, dir, name, mode);
+		return fd;
+	rc = bind_and_listen(fd, dir, name, mode, inode);
 	if (rc) {
 		close(fd);
 		return rc;
@@ -97,14 +120,29 @@ static int listen_at(const struct dir *dir, const char *name, int type, mode_t m
 	return fd;
 }
 
-int sock_listen(const struct dir *dir, const char *name)
+int sock_listen(const struct dir *dir, const char *name, ino_t *inode)
 {
-	return listen_at(dir, name, SOCK_SEQPACKET, 0600);
+	int rc = sock_there(dir, name);
+	return rc < 0 ? rc : listen_at(dir, name, SOCK_SEQPACKET, 0600, inode);
 }
 
-int sock_listen_stream(const struct dir *dir, const char *name, mode_t mode)
+int sock_listen_stream(const struct dir *dir, const char *name, mode_t mode, ino_t *inode)
 {
-	return listen_at(dir, name, SOCK_STREAM, mode);
+	int rc = sock_there(dir, name);
+	if (rc > 0) {
+		int fd = new_socket(dir, name, SOCK_STREAM);
+		rc = fd < 0 ? fd : check_unused(fd, dir, name);
+		if (fd >= 0)
+			close(fd);
+	}
+	return rc < 0 ? rc : listen_at(dir, name, SOCK_STREAM, mode, inode);
+}
+
+void sock_unlink(const struct dir *dir, const char *name, ino_t inode)
+{
+	struct stat st;
+	if (file_stat(dir, name, &st) == 0 && st.st_ino == inode)
+		file_unlink(dir, name);
 }
 
 int sock_take_over(int listener, const struct dir *dir, const char *name)
@@ -134,9 +172,9 @@ int sock_connect(const struct dir *dir, const char *name)
 		return rc ? rc : -ENOENT;
 	if ((rc = sock_address(&address, dir, name, "")))
 		return rc;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = new_socket(dir, name, SOCK_SEQPACKET);
 	if (fd < 0)
-		return fail_sys(errno, "%s%s: a socket can not be made", dir->label, name);
+		return fd;
 	/* A listener that is stopped accepts nothing: its queue, once full, would be waited for without end. */
 	do
 		rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;

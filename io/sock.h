@@ -18,12 +18,19 @@
 /** sock_pair() - two connected sockets. */
 int sock_pair(int fds[2]);
 
-/** sock_listen() - bind @name in @dir (by way of /proc/self/fd, so that long paths work) and listen, non-blocking; a
- * stale socket of that name is replaced. Mode 0600. Returns a descriptor or -errno. */
-int sock_listen(const struct dir *dir, const char *name);
+/** sock_listen() - bind @name in @dir (by way of /proc/self/fd, so that long paths work) and listen, non-blocking. Mode
+ * 0600. A socket of that name is replaced, whoever listens there: the caller has a lock that says who may.
+ * @inode  out: for sock_unlink(); may be NULL
+ * Returns a descriptor or -errno. */
+int sock_listen(const struct dir *dir, const char *name, ino_t *inode);
 
-/** sock_listen_stream() - the same for a SOCK_STREAM socket, of mode @mode. */
-int sock_listen_stream(const struct dir *dir, const char *name, mode_t mode);
+/** sock_listen_stream() - the same for a SOCK_STREAM socket, of mode @mode, where there is no such lock: only the socket of
+ * a process that is gone is replaced. -EADDRINUSE: somebody has it. */
+int sock_listen_stream(const struct dir *dir, const char *name, mode_t mode, ino_t *inode);
+
+/** sock_unlink() - remove the name of a socket that listens, unless another socket has it by now. To be called before the
+ * socket is closed: until then its @inode is nobody else's. */
+void sock_unlink(const struct dir *dir, const char *name, ino_t inode);
 
 /** sock_take_over() - be who listens at @listener, which another process has bound to @name in @dir. 0, or -EINVAL: it is
  * bound to something else. */

@@ -268,7 +268,7 @@ static bool last_look(struct coordinator *c)
 {
 	if (c->stop || c->listener < 0)
 		return true;
-	file_unlink(&c->store.own, SOCKET_NAME);
+	sock_unlink(&c->store.own, SOCKET_NAME, c->listener_inode);
 	if (c->heir)
 		return true;
 	accept_all(c);
@@ -340,7 +340,7 @@ int coordinator_run(const struct coordinator_options *options)
 	notify_stopping(&c.notify);
 	struct legacy legacy = take_legacy(&c);
 	if (c.listener >= 0 && !c.handed)
-		file_unlink(&c.store.own, SOCKET_NAME);
+		sock_unlink(&c.store.own, SOCKET_NAME, c.listener_inode);
 	metrics_socket_close(&c.metrics);
 	while (c.peers) {
 		struct peer *peer = c.peers;

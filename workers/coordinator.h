@@ -31,6 +31,7 @@ struct coordinator {
 	struct dispatch dispatch;
 	int epoll;
 	int listener; /**< -1: nobody else can connect (a read-only file system) */
+	ino_t listener_inode; /**< of its name; not that of a listener that was handed over */
 	int signals;
 	int last_client; /**< the socket of the last client, which has gone; -1: there are others */
 	struct peer *peers;

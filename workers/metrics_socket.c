@@ -46,7 +46,7 @@ static int listen_at(struct metrics_socket *m, const char *path)
 	snprintf(m->name, sizeof(m->name), "%s", name);
 	int r = dir_open(&m->dir, -1, !slash ? "." : length ? parent : "/", "");
 	if (!r)
-		r = sock_listen_stream(&m->dir, m->name, SOCKET_MODE);
+		r = sock_listen_stream(&m->dir, m->name, SOCKET_MODE, &m->inode);
 	if (r < 0) {
 		err_prefix("metrics at %.200s: ", path);
 		return r;
@@ -85,7 +85,7 @@ void metrics_socket_close(struct metrics_socket *m)
 		drop(m, &m->readers[i]);
 	if (m->dir.fd >= 0) {
 		if (m->listener >= 0)
-			file_unlink(&m->dir, m->name);
+			sock_unlink(&m->dir, m->name, m->inode);
 		dir_close(&m->dir);
 	}
 	if (m->listener >= 0)

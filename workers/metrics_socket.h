@@ -29,6 +29,7 @@ struct metrics_socket {
 	int listener; /**< -1: metrics are not served */
 	struct dir dir; /**< where its name is; not open: the service manager's */
 	char name[256];
+	ino_t inode; /**< of that name, as long as it is this socket's */
 	struct coordinator *coordinator;
 	struct metrics_reader readers[METRICS_READERS];
 };

@@ -93,7 +93,7 @@ int start_listen(struct coordinator *c)
 	if (c->store.read_only)
 		return 0;
 	if (!c->handed)
-		c->listener = sock_listen(&c->store.own, SOCKET_NAME);
+		c->listener = sock_listen(&c->store.own, SOCKET_NAME, &c->listener_inode);
 	else if (sock_take_over(c->listener, &c->store.own, SOCKET_NAME))
 		return -EINVAL;
 	return c->listener < 0 ? c->listener : watch(c, c->listener, &c->listener);

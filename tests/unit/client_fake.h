@@ -419,7 +419,7 @@ static void fake_listen(struct fake *f)
 {
 	f->stopping = false;
 	f->conns = 0;
-	f->listener = sock_listen(&f->priv, "socket");
+	f->listener = sock_listen(&f->priv, "socket", NULL);
 	cr_assert_geq(f->listener, 0);
 	pthread_create(&f->threads[FAKE_CONNS], NULL, fake_listen_main, f);
 }

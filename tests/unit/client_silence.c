@@ -50,7 +50,7 @@ Test(silence, who_says_that_he_is_alive_is_waited_for)
 /* Connecting itself waits, once the queue is full of others who wait. */
 Test(silence, one_that_does_not_even_accept_is_not_waited_for)
 {
-	int clients[8], listener = sock_listen(&fake.priv, "socket");
+	int clients[8], listener = sock_listen(&fake.priv, "socket", NULL);
 	cr_assert_geq(listener, 0);
 	cr_assert_eq(listen(listener, 1), 0);
 	for (int i = 0; i < 8; i++)

@@ -157,7 +157,7 @@ Test(vm, a_coordinator_is_started_when_nobody_listens)
 Test(vm, a_socket_that_nobody_listens_on_does_not_hinder_a_start)
 {
 	setenv("FAKE_MODE", "serve", 1);
-	close(sock_listen(&fake.priv, "socket"));
+	close(sock_listen(&fake.priv, "socket", NULL));
 	cr_assert_eq(varve_vm_open(fake.base, NULL, &vm), 0, "%s", varve_last_error());
 }
 

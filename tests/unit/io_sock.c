@@ -143,7 +143,7 @@ Test(sock, a_client_finds_who_listens_and_each_knows_the_other)
 	pid_t pid = 0;
 	uid_t uid = 12345;
 
-	int listener = sock_listen(&fixture, "socket");
+	int listener = sock_listen(&fixture, "socket", NULL);
 	cr_assert_geq(listener, 0);
 	cr_assert_eq(sock_accept(listener), -EAGAIN);
 	int client = sock_connect(&fixture, "socket");
@@ -176,25 +176,63 @@ Test(sock, the_socket_of_one_that_died_is_replaced)
 
 	err_clear();
 	cr_assert_eq(sock_connect(&fixture, "socket"), -ENOENT);
-	close(sock_listen(&fixture, "socket"));
+	close(sock_listen(&fixture, "socket", NULL));
 	cr_assert_eq(file_stat(&fixture, "socket", &st), 0);
 	cr_assert_eq(sock_connect(&fixture, "socket"), -ECONNREFUSED);
 	cr_assert_str_empty(err_text());
-	int listener = sock_listen(&fixture, "socket");
+	int listener = sock_listen(&fixture, "socket", NULL);
 	cr_assert_geq(listener, 0);
 	close(sock_connect(&fixture, "socket"));
 	cr_assert_eq(file_stat(&fixture, "socket.new", &st), -ENOENT);
 	close(listener);
 }
 
+/* Who reads another's metrics at that path would read ours from now on, and nobody would know. */
+Test(sock, a_stream_socket_that_somebody_has_is_left_to_him)
+{
+	ino_t first = 0, second = 0;
+	struct stat st;
+
+	int listener = sock_listen_stream(&fixture, "metrics", 0660, &first);
+	cr_assert_geq(listener, 0);
+	cr_assert_eq(sock_listen_stream(&fixture, "metrics", 0660, &second), -EADDRINUSE);
+	cr_assert(fixture_says("metrics is another process's socket"));
+	cr_assert_eq(file_stat(&fixture, "metrics", &st), 0);
+	cr_assert_eq(st.st_ino, first);
+	close(listener);
+	int messages = sock_listen(&fixture, "other", NULL);
+	cr_assert_eq(sock_listen_stream(&fixture, "other", 0660, &second), -EADDRINUSE, "of another type, but there");
+	close(messages);
+	listener = sock_listen_stream(&fixture, "metrics", 0660, &second);
+	cr_assert_geq(listener, 0, "of one that is gone: %s", err_text());
+	close(listener);
+}
+
+/* A server that ends must not make its successor unreachable. */
+Test(sock, only_the_name_of_the_own_socket_is_removed)
+{
+	ino_t first = 0, second = 0;
+	struct stat st;
+
+	int before = sock_listen(&fixture, "socket", &first);
+	int after = sock_listen(&fixture, "socket", &second);
+	sock_unlink(&fixture, "socket", first);
+	cr_assert_eq(file_stat(&fixture, "socket", &st), 0);
+	cr_assert_eq(st.st_ino, second);
+	sock_unlink(&fixture, "socket", second);
+	cr_assert_eq(file_stat(&fixture, "socket", &st), -ENOENT);
+	close(before);
+	close(after);
+}
+
 /* A link would lead out of the base directory; a file of the user's must not be lost. */
 Test(sock, only_a_socket_is_replaced_or_connected_to)
 {
 	fixture_file("file", "precious", 8);
-	cr_assert_eq(sock_listen(&fixture, "file"), -EEXIST);
+	cr_assert_eq(sock_listen(&fixture, "file", NULL), -EEXIST);
 	cr_assert(fixture_says("file is there and is no socket"));
 	cr_assert_str_eq(fixture_text("file"), "precious");
-	int listener = sock_listen(&fixture, "socket");
+	int listener = sock_listen(&fixture, "socket", NULL);
 	cr_assert_eq(symlinkat("socket", fixture.fd, "link"), 0);
 	cr_assert_eq(sock_connect(&fixture, "link"), -EEXIST);
 	cr_assert_eq(sock_connect(&fixture, "../x"), -EINVAL);
@@ -216,12 +254,12 @@ Test(sock, a_deep_directory_is_no_obstacle)
 			dir_close(&deep);
 		deep = below;
 	}
-	int listener = sock_listen(&deep, "socket");
+	int listener = sock_listen(&deep, "socket", NULL);
 	cr_assert_geq(listener, 0, "%s", err_text());
 	int client = sock_connect(&deep, "socket");
 	cr_assert_geq(client, 0, "%s", err_text());
 	name[100] = '\0';
-	cr_assert_eq(sock_listen(&deep, name), -ENAMETOOLONG);
+	cr_assert_eq(sock_listen(&deep, name, NULL), -ENAMETOOLONG);
 	close(client);
 	close(listener);
 	dir_close(&deep);
