@@ -257,15 +257,15 @@ int dispatch_open(struct dispatch *d, struct store *store, const struct settings
 	        .depth = (unsigned)set[SET_QUEUE_DEPTH],
 	        .min = (unsigned)set[SET_MIN_WORKERS],
 	        .idle_ms = (unsigned)set[SET_IDLE_TIMEOUT],
+	        .hang_ms = (unsigned)settings->variables[VARIABLE_HANG_MS],
 	        .tiers_percent = (unsigned)set[SET_BACKGROUND_DISK],
 	        .memory_limit = set[SET_MEMORY_LIMIT],
 	        .sandbox = (enum sandbox_mode)set[SET_SANDBOX]},
 	    .events = {dispatch_on_done, dispatch_on_found, notice, d, dispatch_on_dropped, on_standing},
 	};
 	set_up_background(d, set);
-	const char *here = getenv("VARVE_INLINE");
 	/* Whoever requires a sandbox wants nothing to be decoded outside of it. */
-	d->never_inline = (here && strcmp(here, "0") == 0) || set[SET_SANDBOX] == SANDBOX_REQUIRE;
+	d->never_inline = !settings->variables[VARIABLE_INLINE] || set[SET_SANDBOX] == SANDBOX_REQUIRE;
 	store->executor = &d->executor;
 	int r = reader_open(READ_PREAD, 1, &d->own.reader);
 	return r ? r : job_context_open(&d->own);

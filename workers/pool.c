@@ -39,16 +39,8 @@ void pool_notice(struct pool *pool, const char *format, ...)
 
 static uint64_t hang_limit(const struct pool_setup *setup)
 {
-	unsigned long ms = setup->hang_ms;
-	const char *text = secure_getenv("VARVE_HANG_MS");
-
-	if (ms == 0 && text) {
-		char *end;
-		ms = strtoul(text, &end, 10);
-		if (*end != '\0' || ms > 86400000)
-			ms = 0;
-	}
-	return (ms ? ms : HANG_MS) * 1000000ull;
+	uint64_t ms = setup->hang_ms ? setup->hang_ms : HANG_MS;
+	return ms * 1000000u * (setup->patience ? setup->patience : 1);
 }
 
 /** open_descriptors() - the ring, the inner epoll, and both in the outer one. */
@@ -76,7 +68,7 @@ int pool_open(const struct pool_setup *setup, const struct pool_events *events, 
 	pool->events = *events;
 	pool->outer = epoll;
 	pool->inner = -1;
-	pool->hang_ns = hang_limit(setup) * (setup->patience ? setup->patience : 1);
+	pool->hang_ns = hang_limit(setup);
 	pool->oldest = UINT64_MAX;
 	pool->ticked_ns = pool->refilled_ns = pool->window_ns = pool->idle_since_ns = clock_now();
 	for (unsigned i = 0; i < RING_WORKERS; i++)

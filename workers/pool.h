@@ -35,8 +35,7 @@ struct pool_setup {
 	unsigned depth; /**< files in flight per worker */
 	uint64_t
 	    spin_ns; /**< how long a worker looks for a job before it sleeps; 0: by the number of CPUs and workers */
-	unsigned hang_ms; /**< a worker that shows no sign of life in a job for so long is killed; 0: VARVE_HANG_MS from
-	                       the environment, else 30,000 */
+	unsigned hang_ms; /**< a worker that shows no sign of life in a job for so long is killed; 0: 30,000 */
 	unsigned patience; /**< it is killed only after so many times that long; 0: once */
 	unsigned min; /**< workers that are kept while there is nothing to do */
 	unsigned idle_ms; /**< a worker that idles for so long gives its memory back, or, beyond @min, ends; 0: never */

@@ -90,11 +90,21 @@ static const struct row rows[SETTINGS] = {
         .fallback = SANDBOX_ON},
 };
 
+static const char *const outputs[] = {"stderr", NULL};
+
+static const struct row variables[VARIABLES] = {
+    [VARIABLE_HANG_MS] = {.name = "hang-ms", .allowed = "a number from 1 to 86400000", .min = 1, .max = 86400000},
+    [VARIABLE_INLINE] = {.name = "inline", .allowed = "0 or 1", .max = 1, .fallback = 1},
+    [VARIABLE_LOG] = {.name = "log", .allowed = "stderr", .form = CHOICE, .choices = outputs},
+};
+
 void settings_init(struct settings *settings)
 {
 	*settings = (struct settings) {.file = NULL};
 	for (unsigned i = 0; i < SETTINGS; i++)
 		settings->values[i] = rows[i].fallback;
+	for (unsigned i = 0; i < VARIABLES; i++)
+		settings->variables[i] = variables[i].fallback;
 	unsigned cpus = cpu_available();
 	settings->values[SET_WORKERS] = cpus < RING_WORKERS ? cpus : RING_WORKERS;
 }
@@ -239,17 +249,27 @@ static int unknown(const struct settings *settings, const char *name, struct ori
 	return fail(EINVAL, "%.360s: there is no such setting; there are %s", place, names);
 }
 
+/* The value of @row that @value at @origin stands for, into *@number. Returns 0 or -EINVAL. */
+static int take(
+    const struct settings *settings, const struct row *row, const char *value, struct origin origin, uint64_t *number)
+{
+	char place[384];
+	uint64_t parsed;
+	if (parse(row, value, &parsed)) {
+		*number = parsed;
+		return 0;
+	}
+	place_name(settings, row->name, origin, place, sizeof(place));
+	return fail(EINVAL, "%s is \"%.40s\"; it must be %s", place, value, row->allowed);
+}
+
 int settings_set(struct settings *settings, const char *name, const char *value, struct origin origin)
 {
 	const struct row *row = find(name);
 	uint64_t number;
-	char place[384];
-	if (!row)
-		return unknown(settings, name, origin);
-	if (!parse(row, value, &number)) {
-		place_name(settings, name, origin, place, sizeof(place));
-		return fail(EINVAL, "%s is \"%.40s\"; it must be %s", place, value, row->allowed);
-	}
+	int r = row ? take(settings, row, value, origin, &number) : unknown(settings, name, origin);
+	if (r)
+		return r;
 	if (origin.kind < settings->origins[row - rows].kind)
 		return 0;
 	settings->values[row - rows] = number;
@@ -278,18 +298,27 @@ int settings_list(struct settings *settings, const char *text)
 	return r;
 }
 
+/* NULL: it is not set, or to nothing. */
+static const char *in_environment(const struct row *row)
+{
+	char variable[NAME_MAX_CHARS];
+	environment_name(row->name, variable);
+	const char *value = row->no_environment ? NULL : getenv(variable);
+	return value && *value ? value : NULL;
+}
+
 int settings_environment(struct settings *settings)
 {
 	struct origin origin = {ORIGIN_ENVIRONMENT, 0};
-	char variable[NAME_MAX_CHARS];
-	for (unsigned i = 0; i < SETTINGS; i++) {
-		environment_name(rows[i].name, variable);
-		const char *value = rows[i].no_environment ? NULL : getenv(variable);
-		int r = value && *value ? settings_set(settings, rows[i].name, value, origin) : 0;
-		if (r)
-			return r;
-	}
-	return 0;
+	const char *value;
+	int r = 0;
+	for (unsigned i = 0; !r && i < SETTINGS; i++)
+		if ((value = in_environment(&rows[i])))
+			r = settings_set(settings, rows[i].name, value, origin);
+	for (unsigned i = 0; !r && i < VARIABLES; i++)
+		if ((value = in_environment(&variables[i])))
+			r = take(settings, &variables[i], value, origin, &settings->variables[i]);
+	return r;
 }
 
 int settings_check(struct settings *settings)

@@ -29,6 +29,14 @@ enum setting {
 	SETTINGS
 };
 
+/** What only the environment says: VARVE_HANG_MS and so on. */
+enum variable {
+	VARIABLE_HANG_MS, /**< pool_setup.hang_ms; 0: it does not say */
+	VARIABLE_INLINE, /**< 0: the coordinator runs no job itself */
+	VARIABLE_LOG, /**< "stderr" is all that it can be: the library acts on it (spawn.c) */
+	VARIABLES
+};
+
 enum origin_kind { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_STORE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
 struct origin {
@@ -39,6 +47,7 @@ struct origin {
 struct settings {
 	uint64_t values[SETTINGS];
 	struct origin origins[SETTINGS];
+	uint64_t variables[VARIABLES];
 	const char *file; /**< the configuration file, the caller's; NULL: none was read */
 };
 
@@ -64,7 +73,8 @@ int settings_set(struct settings *settings, const char *name, const char *value,
 /** settings_list() - each "name=value" of @text, which blanks or commas keep apart, as from the command line. */
 int settings_list(struct settings *settings, const char *text);
 
-/** settings_environment() - what the environment says: VARVE_ and the name in upper case, '-' as '_'. */
+/** settings_environment() - what the environment says: VARVE_ and the name in upper case, '-' as '_'. Returns 0 or
+ * -EINVAL. */
 int settings_environment(struct settings *settings);
 
 /**
@@ -72,7 +82,8 @@ int settings_environment(struct settings *settings);
  *
  * @must_exist  a missing file is an error
  *
- * The whole file is checked, also what it says of other stores. Returns 0, -ENOENT, -EPERM (it belongs to somebody else,
+ * The whole file is checked, also what it says of other stores: each part must go together by itself, whatever else is
+ * set. A link that leads nowhere is no missing file. Returns 0, -ENOENT, -EPERM (it belongs to somebody else,
  * or others may write to it), -EINVAL (file, line, and what is allowed), or as open(). @path must outlive @settings.
  */
 int settings_file_read(struct settings *settings, const char *path, bool must_exist, const char *store);

@@ -32,6 +32,7 @@
 struct reading {
 	struct settings *settings;
 	const char *store;
+	char **paths; /**< of the sections read so far */
 };
 
 static int wrong(const struct settings *settings, const config_setting_t *at, const char *what)
@@ -58,6 +59,14 @@ static bool to_text(const config_setting_t *setting, char *text, size_t size)
 	}
 }
 
+/** What one part of the file says, by itself: whether that goes together must not depend on what else is set, or on which
+ * store is served. */
+static void begin_part(struct settings *part, const struct settings *whole)
+{
+	settings_init(part);
+	part->file = whole->file;
+}
+
 static int read_one(struct settings *settings, const config_setting_t *setting, enum origin_kind kind)
 {
 	struct origin origin = {kind, config_setting_source_line(setting)};
@@ -66,15 +75,6 @@ static int read_one(struct settings *settings, const config_setting_t *setting, 
 		return settings_set(settings, config_setting_name(setting), text, origin);
 	snprintf(what, sizeof(what), "%.48s must be a number, or a word in quotes", config_setting_name(setting));
 	return wrong(settings, setting, what);
-}
-
-/* Whether a section's path is the store's, by whatever name. */
-static bool is_store(const char *path, const char *store)
-{
-	char *real = realpath(path, NULL);
-	bool same = strcmp(real ? real : path, store) == 0;
-	free(real);
-	return same;
 }
 
 /* The path of a section; NULL with a sentence. */
@@ -90,45 +90,66 @@ static const char *section_path(const struct settings *settings, const config_se
 	return path;
 }
 
-static int read_section(const struct reading *reading, const config_setting_t *section, bool *seen)
+/* A store is known by whatever path leads to it; one that is not there, by what is written. */
+static int note_path(const struct reading *reading, const config_setting_t *section, const char *path)
 {
-	struct settings others, *settings = reading->settings;
-	const char *path = section_path(settings, section);
-	if (!path)
-		return -EINVAL;
-	if (is_store(path, reading->store)) {
-		if (*seen)
-			return wrong(settings, section, "this store has a section already");
-		*seen = true;
-	} else {
-		settings_init(&others);
-		others.file = settings->file;
-		settings = &others;
+	char **end = reading->paths;
+	char *real = realpath(path, NULL);
+	if (!real && !(real = strdup(path)))
+		return fail_sys(ENOMEM, "the configuration");
+	for (; *end; end++) {
+		if (strcmp(*end, real) == 0) {
+			free(real);
+			return wrong(reading->settings, section, "this store has a section already");
+		}
 	}
-	int r = 0;
+	*end = real;
+	return strcmp(real, reading->store) == 0;
+}
+
+static int read_section(const struct reading *reading, const config_setting_t *section)
+{
+	struct settings part;
+	const char *path = section_path(reading->settings, section);
+	int r = path ? note_path(reading, section, path) : -EINVAL;
+	if (r < 0)
+		return r;
+	bool served = r == 1;
+	r = 0;
+	begin_part(&part, reading->settings);
 	for (int i = 0; !r && i < config_setting_length(section); i++) {
 		const config_setting_t *setting = config_setting_get_elem(section, (unsigned)i);
-		if (strcmp(config_setting_name(setting), "path") != 0)
-			r = read_one(settings, setting, ORIGIN_STORE);
+		if (strcmp(config_setting_name(setting), "path") == 0)
+			continue;
+		r = read_one(&part, setting, ORIGIN_STORE);
+		if (!r && served)
+			r = read_one(reading->settings, setting, ORIGIN_STORE);
 	}
-	return r;
+	return r ? r : settings_check(&part);
 }
 
-static int read_sections(const struct reading *reading, const config_setting_t *stores)
+static int read_sections(struct reading *reading, const config_setting_t *stores)
 {
-	bool seen = false;
-	int r = 0;
+	int count = config_setting_length(stores), r = 0;
 	if (!config_setting_is_list(stores))
 		return wrong(reading->settings, stores, "stores is a list: stores = ( { path = \"/...\" ... } )");
-	for (int i = 0; !r && i < config_setting_length(stores); i++)
-		r = read_section(reading, config_setting_get_elem(stores, (unsigned)i), &seen);
+	reading->paths = calloc((size_t)count + 1, sizeof(*reading->paths));
+	if (!reading->paths)
+		return fail_sys(ENOMEM, "the configuration");
+	for (int i = 0; !r && i < count; i++)
+		r = read_section(reading, config_setting_get_elem(stores, (unsigned)i));
+	for (int i = 0; i < count; i++)
+		free(reading->paths[i]);
+	free(reading->paths);
 	return r;
 }
 
-static int read_all(const struct reading *reading, const config_t *config)
+static int read_all(struct reading *reading, const config_t *config)
 {
 	const config_setting_t *root = config_root_setting(config);
+	struct settings part;
 	int r = 0;
+	begin_part(&part, reading->settings);
 	for (int i = 0; !r && i < config_setting_length(root); i++) {
 		const config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
 		/* What another file says would escape the look at its owner. */
@@ -136,10 +157,10 @@ static int read_all(const struct reading *reading, const config_t *config)
 			r = wrong(reading->settings, NULL, "@include is not allowed");
 		else if (strcmp(config_setting_name(setting), "stores") == 0)
 			r = read_sections(reading, setting);
-		else
+		else if (!(r = read_one(&part, setting, ORIGIN_FILE)))
 			r = read_one(reading->settings, setting, ORIGIN_FILE);
 	}
-	return r;
+	return r ? r : settings_check(&part);
 }
 
 static int check_owner(int fd, const char *path)
@@ -183,7 +204,7 @@ static int check_digits(const struct settings *settings, const char *text)
 	return 0;
 }
 
-static int parse_text(const struct reading *reading, const char *text)
+static int parse_text(struct reading *reading, const char *text)
 {
 	config_t config;
 	int r = check_digits(reading->settings, text);
@@ -209,9 +230,11 @@ static int load(int fd, const char *path, struct buf *text)
 		if (got < 0)
 			return fail_sys(room ? errno : ENOMEM, "%.300s, the configuration, can not be read", path);
 		text->size += (size_t)got;
-	} while (got > 0 && text->size < FILE_MAX);
-	if (got > 0 || memchr(text->data, 0, text->size))
-		return fail(EINVAL, "%.300s is no configuration: it is too large, or no text", path);
+	} while (got > 0 && text->size <= FILE_MAX);
+	if (got > 0)
+		return fail(EINVAL, "%.300s is no configuration: it is larger than %u KiB", path, FILE_MAX >> 10);
+	if (memchr(text->data, 0, text->size))
+		return fail(EINVAL, "%.300s is no configuration: it is no text (a byte of it is zero)", path);
 	buf_u8(text, 0);
 	return text->bad ? fail_sys(ENOMEM, "%.300s", path) : 0;
 }
@@ -219,8 +242,12 @@ static int load(int fd, const char *path, struct buf *text)
 int settings_file_read(struct settings *settings, const char *path, bool must_exist, const char *store)
 {
 	struct buf text = {0};
+	char target[1];
 	/* Without O_NONBLOCK a FIFO would hold us up. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT && readlink(path, target, sizeof(target)) > 0)
+		return fail(
+		    ENOENT, "%.300s, the configuration, is a link to what is not there: mend or remove it", path);
 	if (fd < 0 && errno == ENOENT && !must_exist)
 		return 0;
 	if (fd < 0)
@@ -230,7 +257,7 @@ int settings_file_read(struct settings *settings, const char *path, bool must_ex
 		r = load(fd, path, &text);
 	close(fd);
 	settings->file = path;
-	struct reading reading = {settings, store};
+	struct reading reading = {settings, store, NULL};
 	if (!r)
 		r = parse_text(&reading, (const char *)text.data);
 	buf_free(&text);

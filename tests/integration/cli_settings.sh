@@ -49,6 +49,10 @@ says 'chmod go-w'
 chmod go-w varve.conf
 VARVE_IDLE_TIMEOUT=soon exits 1 serve fresh
 says 'VARVE_IDLE_TIMEOUT is "soon"'
+VARVE_HANG_MS=0 exits 1 serve fresh
+says 'VARVE_HANG_MS is "0"; it must be'
+VARVE_LOG=x exits 1 log store
+says 'VARVE_LOG is "x"; it must be stderr'
 VARVE_MEMORY_LIMIT=1 exits 1 log store
 says 'VARVE_MEMORY_LIMIT is "1"; it must be'
 holds test ! -e fresh

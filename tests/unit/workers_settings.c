@@ -175,6 +175,31 @@ Test(settings, the_environment_is_read_but_not_for_what_a_program_promises)
 	cr_assert_eq(settings_environment(&settings), 0, "empty is as good as unset");
 }
 
+/* A test that means to have no job run by the coordinator, or hanging workers killed, must not be told so by a slip. */
+Test(settings, what_only_the_environment_says_is_checked_too)
+{
+	static const char *const wrong[][3] = {{"VARVE_HANG_MS", "0", "1 to 86400000"},
+	    {"VARVE_HANG_MS", "x", "1 to 86400000"}, {"VARVE_HANG_MS", "-1", "1 to 86400000"},
+	    {"VARVE_HANG_MS", "86400001", "1 to 86400000"}, {"VARVE_INLINE", "x", "0 or 1"},
+	    {"VARVE_LOG", "x", "must be stderr"}};
+	char text[64];
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		setenv(wrong[i][0], wrong[i][1], 1);
+		snprintf(text, sizeof(text), "%s is \"%s\"", wrong[i][0], wrong[i][1]);
+		expect_refused(settings_environment(&settings), text, wrong[i][2]);
+		unsetenv(wrong[i][0]);
+	}
+	cr_assert_eq(settings_environment(&settings), 0);
+	cr_assert_eq(settings.variables[VARIABLE_HANG_MS], 0);
+	cr_assert_eq(settings.variables[VARIABLE_INLINE], 1);
+	setenv("VARVE_HANG_MS", "86400000", 1);
+	setenv("VARVE_INLINE", "0", 1);
+	setenv("VARVE_LOG", "stderr", 1);
+	cr_assert_eq(settings_environment(&settings), 0);
+	cr_assert_eq(settings.variables[VARIABLE_HANG_MS], 86400000);
+	cr_assert_eq(settings.variables[VARIABLE_INLINE], 0);
+}
+
 Test(settings, a_program_gives_them_as_a_list)
 {
 	cr_assert_eq(settings_list(&settings, " workers=3,min-workers=1  idle-timeout=0 "), 0);
@@ -269,6 +294,15 @@ Test(settings, a_mistake_in_a_file_is_told_by_line_with_what_is_allowed)
 	expect_refused(
 	    read_for("stores = ( { path = \"/other\",\n workers = 0 } )\n", "/s"), ":2: workers", "1 to 1024");
 	expect_refused(read_for("stores = ( { path = \"/other\",\n sotre = 0 } )\n", "/s"), ":2: sotre", "there are");
+	expect_refused(
+	    read_for("stores = ( { path = \"/a\", workers = 8 },\n { path = \"/a\", workers = 9 } )\n", "/s"),
+	    ":2: ", "a section already");
+	expect_refused(read_for("stores = ( { path = \"/a\", workers = 2,\n min-workers = 5 } )\n", "/s"),
+	    ":2: min-workers is 5", "which is 2");
+	/* Here the store's own section would hide it. */
+	expect_refused(read_for("workers = 2\nmin-workers = 5\nstores = ( { path = \"/s\", workers = 8 } )\n", "/s"),
+	    ":2: min-workers is 5", "which is 2");
+	cr_assert_eq(read_for("workers = 2\nstores = ( { path = \"/a\", min-workers = 5 } )\n", "/s"), 0);
 }
 
 Test(settings, other_files_are_not_read_from_one)
@@ -311,4 +345,21 @@ Test(settings, what_is_no_file_is_no_configuration)
 	unlink(file);
 	cr_assert_eq(mkfifo(file, 0600), 0);
 	cr_assert_eq(settings_file_read(&settings, file, false, "/s"), -EINVAL);
+	unlink(file);
+	cr_assert_eq(symlink("/nowhere/varve.conf", file), 0);
+	cr_assert_eq(settings_file_read(&settings, file, false, "/s"), -ENOENT, "somebody meant it to be there");
+	cr_assert(strstr(err_text(), "a link to what is not there"), "%s", err_text());
+}
+
+Test(settings, what_is_too_large_or_no_text_is_said_to_be_that)
+{
+	cr_assert_eq(truncate(file, 5), 0);
+	expect_refused(settings_file_read(&settings, file, true, "/s"), file, "it is no text");
+	FILE *to = fopen(file, "w");
+	for (int i = 0; i < 1 << 16; i++)
+		fputs("# 0123456789abc\n", to);
+	fclose(to);
+	cr_assert_eq(settings_file_read(&settings, file, true, "/s"), 0, "%s", err_text());
+	cr_assert_eq(truncate(file, (1 << 20) + 1), 0);
+	expect_refused(settings_file_read(&settings, file, true, "/s"), file, "larger than 1024 KiB");
 }
