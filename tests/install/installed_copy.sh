@@ -25,8 +25,14 @@ for file in include/varve.h bin/varve libexec/varve/varve-coordinator lib/system
 	lib/systemd/system/varve@.socket lib/sysusers.d/varve.conf; do
 	[ -f "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
-grep -q '^ExecStart=/[^ ]*/bin/varve serve ' "$prefix/lib/systemd/system/varve@.service" ||
-	{ echo "the unit starts no varve"; exit 1; }
+# starts UNIT PROGRAM
+starts() {
+	grep -q "^ExecStart=$2 serve " "$1" || { echo "$1 starts no $2: $(grep ^ExecStart= "$1")"; exit 1; }
+}
+starts "$prefix/lib/systemd/system/varve@.service" "$prefix/bin/varve"
+DESTDIR=$tmp/root quietly "$CMAKE" --install "$VARVE_BUILD" --prefix /usr
+starts "$tmp/root/usr/lib/systemd/system/varve@.service" /usr/bin/varve
+rm -r "$tmp/root"
 libdir=$(dirname "$(find "$prefix" -name libvarve.so)")
 export PKG_CONFIG_PATH=$libdir/pkgconfig
 
