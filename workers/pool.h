@@ -14,7 +14,7 @@
 #include "sandbox.h"
 #include "varve.h"
 
-/** I/O priority of a pool's workers (ioprio_set(2)). */
+/** I/O priority of a pool's workers (ioprio_set(2)); never better than the coordinator's. */
 enum pool_io {
 	POOL_IO_NORMAL, /**< what the coordinator has */
 	POOL_IO_LOW, /**< best effort, the lowest of its levels */

@@ -8,7 +8,8 @@
  *
  * Where the kernel groups processes by session (autogroup, the default outside of systemd's slices), nice values are
  * compared within a session only, and the coordinator, which has left the VM's session, would be lowered against nobody
- * but its own workers. A session of its own, whose group as a whole is lowered, is lowered against all.
+ * but its own workers. A session of its own, whose group as a whole is lowered, is lowered against all. What is set is
+ * never better than what was inherited.
  *
  * Memory. RLIMIT_DATA counts private writable memory, touched or not: the images and buffers that jobs are made of, but
  * not the stack, nor what is shared (catalog, ring). It counts from what the coordinator had when it forked.
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ioprio.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -26,29 +28,65 @@
 
 #include "err.h"
 
-static void write_autogroup(unsigned nice)
+#define AUTOGROUP "/proc/self/autogroup"
+#define NICE_MOST 19
+
+static int no_higher(int nice)
+{
+	return nice < NICE_MOST ? nice : NICE_MOST;
+}
+
+/* The nice value of the session's group; 0, too, where there is no such grouping: then that of the process is enough. */
+static int read_autogroup(void)
+{
+	int nice = 0;
+	FILE *file = fopen(AUTOGROUP, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "/autogroup-%*d nice %d", &nice) != 1)
+		nice = 0;
+	fclose(file);
+	return nice;
+}
+
+static void write_autogroup(int nice)
 {
 	char text[16];
-	int size = snprintf(text, sizeof(text), "%u", nice);
-	int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+	int size = snprintf(text, sizeof(text), "%d", nice);
+	int fd = open(AUTOGROUP, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
-		return; /* no such grouping: then the nice value is enough */
+		return;
 	if (write(fd, text, (size_t)size) < 0)
 		err_clear();
 	close(fd);
 }
 
+/* The group of a new session begins at 0, whatever that was lowered to which it leaves. */
+static void lower_cpu(int by)
+{
+	int group = read_autogroup();
+	if (setsid() >= 0)
+		write_autogroup(no_higher(group + by));
+	errno = 0;
+	int now = getpriority(PRIO_PROCESS, 0);
+	if (errno == 0)
+		setpriority(PRIO_PROCESS, 0, no_higher(now + by));
+}
+
+/* Who is idle would be raised to the lowest level of best effort: whether it was said (ionice -c 3), or follows from how it
+ * is scheduled (chrt -i). */
+static bool io_idles(void)
+{
+	int now = (int)syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
+	int class = now < 0 ? IOPRIO_CLASS_NONE : (int)IOPRIO_PRIO_CLASS(now);
+	return class == IOPRIO_CLASS_IDLE || (class == IOPRIO_CLASS_NONE && sched_getscheduler(0) == SCHED_IDLE);
+}
+
 static void lower(const struct pool_setup *setup)
 {
-	if (setup->nice) {
-		setsid();
-		write_autogroup(setup->nice);
-		errno = 0;
-		int now = getpriority(PRIO_PROCESS, 0);
-		if (errno == 0)
-			setpriority(PRIO_PROCESS, 0, now + (int)setup->nice);
-	}
-	if (setup->io == POOL_IO_LOW)
+	if (setup->nice)
+		lower_cpu((int)setup->nice);
+	if (setup->io == POOL_IO_LOW && !io_idles())
 		syscall(
 		    SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, IOPRIO_NR_LEVELS - 1));
 	else if (setup->io == POOL_IO_IDLE)

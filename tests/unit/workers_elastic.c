@@ -266,3 +266,37 @@ Test(elastic, a_pool_for_the_background_is_nice_and_others_are_not)
 	wait_until_serving(1);
 	cr_assert_eq(IOPRIO_PRIO_CLASS(io_priority(pool->places[0].pid)), IOPRIO_CLASS_IDLE);
 }
+
+/* Whoever starts a service with `ionice -c 3`, or in a session that was lowered, wants nothing of it to be in his way. */
+Test(elastic, the_background_has_no_better_priority_than_what_started_it)
+{
+	char text[64] = "";
+	cr_assert_eq(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)), 0);
+	setsid();
+	int fd = open("/proc/self/autogroup", O_RDWR | O_CLOEXEC);
+	bool grouped = fd >= 0 && write(fd, "18", 2) == 2;
+	close(fd);
+	cr_assert_eq(setpriority(PRIO_PROCESS, 0, 18), 0);
+	setup.nice = 3;
+	setup.io = POOL_IO_LOW;
+	open_pool(1);
+	wait_until_serving(1);
+	pid_t pid = pool->places[0].pid;
+	cr_assert_eq(IOPRIO_PRIO_CLASS(io_priority(pid)), IOPRIO_CLASS_IDLE);
+	cr_assert_eq(getpriority(PRIO_PROCESS, (id_t)pid), 19);
+	snprintf(text, sizeof(text), "/proc/%d/autogroup", (int)pid);
+	FILE *file = fopen(text, "re");
+	int nice = 0;
+	cr_assert(!grouped || (file && fscanf(file, "/autogroup-%*d nice %d", &nice) == 1 && nice == 19), "%d", nice);
+	if (file)
+		fclose(file);
+	pool_close(pool, 1000);
+	pool = NULL;
+
+	struct sched_param param = {0};
+	cr_assert_eq(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 0)), 0);
+	cr_assert_eq(sched_setscheduler(0, SCHED_IDLE, &param), 0);
+	open_pool(1);
+	wait_until_serving(1);
+	cr_assert_neq(io_priority(pool->places[0].pid), IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
+}
