@@ -15,16 +15,16 @@ static size_t round_page(uint64_t size)
 	return (size_t)((size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1));
 }
 
-/* Memory for @want bytes. What a job gives back at its end is not worth huge pages where few pages of it are touched: each
+/* Memory for @want bytes, of an image of @size. What a job gives back at its end is not worth huge pages where few pages of it are touched: each
  * touch would clear one. */
-static int reserve(struct image *image, size_t want, bool sparse)
+static int reserve(struct image *image, size_t want, uint64_t size, bool sparse)
 {
 	if (want <= image->capacity)
 		return 0;
 	void *p = image->data ? mremap(image->data, image->capacity, want, MREMAP_MAYMOVE)
 	                      : mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
-		return fail_sys(ENOMEM, "memory for an image of %zu bytes", want);
+		return fail_sys(ENOMEM, "memory for an image of %llu bytes", (unsigned long long)size);
 	if (want >= (2u << 20))
 		madvise(p, want, sparse && want > IMAGE_KEEP ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 	image->data = p;
@@ -37,7 +37,7 @@ static int reserve_whole(struct image *image, uint64_t size, bool sparse)
 	if (size > (UINT64_C(1) << 46))
 		return fail(EFBIG, "an image of %llu bytes is larger than any can be", (unsigned long long)size);
 	size_t want = round_page(size) + PAGE_BYTES;
-	return want <= image->capacity ? 0 : reserve(image, want + want / 4, sparse);
+	return want <= image->capacity ? 0 : reserve(image, want + want / 4, size, sparse);
 }
 
 int image_reserve(struct image *image, uint64_t size)
@@ -82,7 +82,7 @@ int image_begin_mapped(struct image *image, const uint8_t *source, uint64_t size
 
 int image_begin_shard(struct image *image, const uint8_t *source, uint64_t size, uint64_t from, uint64_t to)
 {
-	int r = reserve(image, round_page(to - from) + PAGE_BYTES, false);
+	int r = reserve(image, round_page(to - from) + PAGE_BYTES, to - from, false);
 	if (!r)
 		r = begin_lazy(image, -1, size, size);
 	image->mapped = source;

@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "names.h"
 
 int job_context_open(struct job_context *context)
 {
@@ -122,6 +125,15 @@ static int run(struct job_context *context, struct job *job)
 	}
 }
 
+/* Most sentences name a file, and so the module; want of memory has none. */
+static void name_module(const struct job_context *context, const struct job *job)
+{
+	char name[NAME_MAX_SIZE];
+	name_backing(name, &catalog_module(context->catalog, job->module)->id);
+	if (!strstr(err_text(), name))
+		err_prefix("module %s: ", name);
+}
+
 void job_run(struct job_context *context, struct job *job)
 {
 	job->unchanged = job->far = job->tiers_gone = 0;
@@ -132,6 +144,8 @@ void job_run(struct job_context *context, struct job *job)
 	map_failed(); /* in an earlier job: it is not this one's */
 	err_clear();
 	job->result = run(context, job);
+	if (job->result == -ENOMEM)
+		name_module(context, job);
 	if (job->result)
 		snprintf(job->text, sizeof(job->text), "%s", err_text());
 	if (map_failed())

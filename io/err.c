@@ -14,7 +14,7 @@
 static _Thread_local char remembered[ERR_TEXT];
 static _Thread_local int remembered_err;
 
-static const struct {
+static struct {
 	int err;
 	const char *hint;
 } hints[] = {
@@ -42,6 +42,13 @@ static const char *hint_for(int err)
 			return hints[i].hint;
 	}
 	return NULL;
+}
+
+void err_set_hint(int err, const char *hint)
+{
+	for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
+		if (hints[i].err == err)
+			hints[i].hint = hint;
 }
 
 /* Cut @text to @length bytes, not within a UTF-8 character, and show that something is missing. */

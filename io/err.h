@@ -18,6 +18,10 @@ int fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3), 
 /** fail_sys() - like fail(), for errno @err of a system call: ": " and what strerror() and a hint say are added. */
 int fail_sys(int err, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
+/** err_set_hint() - from now on @hint is what fail_sys() adds in this process for @err, which must have a hint: whoever has
+ * set a limit himself knows better what to do. @hint is kept, not copied. Before there are threads. */
+void err_set_hint(int err, const char *hint);
+
 /** fail_with() - remember a sentence made elsewhere (another process), and return -@err. */
 int fail_with(int err, const char *text);
 

@@ -257,7 +257,6 @@ static void run_job(struct worker *worker, struct job_context *context, struct j
 			return;
 		rest(worker, context);
 	}
-	limits_explain(setup, job->text, sizeof(job->text));
 }
 
 static void run(struct worker *worker, struct job_context *context, struct job *job)

@@ -120,13 +120,12 @@ static int limit_memory(unsigned long long most)
 
 int limits_take(const struct pool_setup *setup)
 {
+	static char hint[96];
 	lower(setup);
-	return setup->memory_limit ? limit_memory(setup->memory_limit) : 0;
-}
-
-void limits_explain(const struct pool_setup *setup, char *text, size_t size)
-{
-	size_t used = strnlen(text, size - 1);
-	snprintf(text + used, size - used, "; a worker may take %llu MiB: raise memory-limit, or set it to 0",
+	if (!setup->memory_limit)
+		return 0;
+	snprintf(hint, sizeof(hint), "a worker may take %llu MiB: raise memory-limit, or set it to 0",
 	    (unsigned long long)(setup->memory_limit >> 20));
+	err_set_hint(ENOMEM, hint);
+	return limit_memory(setup->memory_limit);
 }

@@ -6,11 +6,9 @@
 
 #include "pool.h"
 
-/** limits_take() - by setup->nice, setup->io and setup->memory_limit, for the rest of this process's life. Returns 0, or
- * -errno with a sentence if its memory can not be limited; that its priority can not be lowered is no error. */
+/** limits_take() - by setup->nice, setup->io and setup->memory_limit, for the rest of this process's life. What fails for
+ * want of memory from then on names the limit. Returns 0, or -errno with a sentence if its memory can not be limited; that
+ * its priority can not be lowered is no error. */
 int limits_take(const struct pool_setup *setup);
-
-/** limits_explain() - add to the sentence @text of a job that failed for want of memory which limit it has met. */
-void limits_explain(const struct pool_setup *setup, char *text, size_t size);
 
 #endif

@@ -40,6 +40,19 @@ Test(err, what_the_system_said_comes_with_what_repairs_it)
 	cr_assert_str_eq(err_text(), "x: Interrupted system call");
 }
 
+/* Two remedies for one thing are one too many. */
+Test(err, who_has_set_a_limit_says_what_to_do_about_it)
+{
+	fail_sys(ENOMEM, "x");
+	cr_assert_str_eq(
+	    err_text(), "x: Cannot allocate memory; free memory or raise the memory limit, then try again");
+	err_set_hint(ENOMEM, "raise it");
+	fail_sys(ENOMEM, "x");
+	cr_assert_str_eq(err_text(), "x: Cannot allocate memory; raise it");
+	fail_sys(EIO, "x");
+	cr_assert(says("kernel's log"));
+}
+
 /* A path may be 4,000 characters long; the reason must not be pushed out by it. */
 Test(err, a_sentence_too_long_loses_its_middle_not_its_reason)
 {

@@ -204,7 +204,9 @@ Test(elastic, a_job_that_needs_more_than_a_worker_may_have_fails_and_names_the_s
 	wait_for_ends(3);
 	cr_assert(results[40] == 0 && results[41] == 0);
 	cr_assert_eq(results[80], -ENOMEM);
-	cr_assert(strstr(last_text, "memory-limit") && strstr(last_text, "64 MiB"), "%s", last_text);
+	cr_assert_str_eq(last_text,
+	    "memory for an image: Cannot allocate memory; a worker may take 64 MiB: raise memory-limit, "
+	    "or set it to 0");
 	cr_assert_eq(pool->places[0].restarts, 0, "it is an error, not a death");
 }
 

@@ -101,7 +101,9 @@ static void allocate(struct job *job, bool keep)
 	size_t size = (size_t)job->module << 20;
 	char *memory = malloc(size);
 	job->result = memory ? 0 : -ENOMEM;
-	strcpy(job->text, memory ? "" : "memory for an image");
+	if (!memory)
+		fail_sys(ENOMEM, "memory for an image");
+	strcpy(job->text, memory ? "" : err_text());
 	if (memory)
 		memset(memory, 1, size);
 	if (memory && keep)
