@@ -25,18 +25,6 @@
 /** From how many system calls that were denied on nobody is told: a worker gone wrong could tell of one after the other. */
 #define DENIED_MAX 32
 
-/** standing() - say once of this pool what other pools may say as well. */
-static void standing(struct pool *pool, const char *what, const char *how, const char *why)
-{
-	char text[ERR_TEXT + 128];
-
-	snprintf(text, sizeof(text), "%s %s: %s", what, how, why);
-	if (pool->events.standing)
-		pool->events.standing(pool->events.arg, text);
-	else
-		pool_notice(pool, "%s", text);
-}
-
 static void note_reader(struct pool *pool, const char *name, const char *reason)
 {
 	if (pool->reader_name[0])
@@ -44,7 +32,7 @@ static void note_reader(struct pool *pool, const char *name, const char *reason)
 	snprintf(pool->reader_name, sizeof(pool->reader_name), "%.31s", name);
 	snprintf(pool->reader_reason, sizeof(pool->reader_reason), "%.511s", reason);
 	if (reason[0])
-		standing(pool, "workers read with", name, reason);
+		pool_standing(pool, "workers read with %s: %s", name, reason);
 }
 
 static void note_sandbox(struct pool *pool, const char *state, const char *reason)
@@ -54,7 +42,7 @@ static void note_sandbox(struct pool *pool, const char *state, const char *reaso
 	snprintf(pool->sandbox, sizeof(pool->sandbox), "%.15s", state);
 	snprintf(pool->sandbox_reason, sizeof(pool->sandbox_reason), "%.511s", reason);
 	if (reason[0] && pool->setup.sandbox != SANDBOX_OFF)
-		standing(pool, "the sandbox of the workers is", state, reason);
+		pool_standing(pool, "the sandbox of the workers is %s: %s", state, reason);
 }
 
 static bool hear_hello(struct pool *pool, struct place *place, struct cursor *packet)

@@ -20,7 +20,7 @@ struct module_use {
 };
 
 /** So many sentences about the system are remembered, to be logged once. */
-#define DISPATCH_STANDING 4
+#define DISPATCH_STANDING 8
 
 struct dispatch {
 	struct executor executor; /**< the store's; must come first */

@@ -37,6 +37,18 @@ void pool_notice(struct pool *pool, const char *format, ...)
 	pool->events.notice(pool->events.arg, text);
 }
 
+void pool_standing(struct pool *pool, const char *format, ...)
+{
+	void (*say)(void *arg, const char *text) = pool->events.standing ? pool->events.standing : pool->events.notice;
+	char text[ERR_TEXT + 128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	say(pool->events.arg, text);
+}
+
 static uint64_t hang_limit(const struct pool_setup *setup)
 {
 	uint64_t ms = setup->hang_ms ? setup->hang_ms : HANG_MS;
@@ -80,7 +92,7 @@ int pool_open(const struct pool_setup *setup, const struct pool_events *events, 
 	if (err == 0)
 		err = open_descriptors(pool);
 	if (err == 0)
-		err = pool_resize(pool, setup->min < workers ? setup->min : workers, workers);
+		err = size_open(pool, setup->min < workers ? setup->min : workers, workers);
 	if (err < 0) {
 		pool_close(pool, 0);
 		return err;

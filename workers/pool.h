@@ -71,7 +71,7 @@ struct pool;
 #define POOL_SPIN_NEVER UINT64_MAX
 
 /** pool_open() - a pool of at most @workers processes, of which setup->min are started at once, and the others when jobs
- * wait. @epoll: a descriptor of epoll, to which the pool adds its descriptors with data.ptr == the pool. */
+ * wait. Where the system allows fewer than the minimum there are fewer, at least one, until it allows more. @epoll: a descriptor of epoll, to which the pool adds its descriptors with data.ptr == the pool. */
 int pool_open(
     const struct pool_setup *setup, const struct pool_events *events, unsigned workers, int epoll, struct pool **pool);
 
@@ -135,7 +135,8 @@ int pool_resize(struct pool *pool, unsigned min, unsigned most);
 /** pool_set_idle() - setup.idle_ms, from now on. */
 void pool_set_idle(struct pool *pool, unsigned idle_ms);
 
-/** pool_fill() - start as many as the pool may have; they end again after the idle time-out. */
+/** pool_fill() - start as many as the pool may have; they end again after the idle time-out. Returns 0, or -errno: there
+ * are fewer, perhaps none. */
 int pool_fill(struct pool *pool);
 
 /** pool_size() - the most workers there can be. pool_running() - how many there are. */

@@ -50,14 +50,15 @@ void size_refill(struct pool *pool)
 		pool->allowance = most;
 }
 
-/** fill_places() - start what is missing up to @target. @ration: only as many as may be started now. */
+/** fill_places() - start what is missing up to @target. @ration: only as many as may be started now; -EBUSY: that is why
+ * there are no more. */
 static int fill_places(struct pool *pool, unsigned target, bool ration)
 {
 	for (uint32_t i = 0; i < target; i++) {
 		if (pool->places[i].pid || pool->purging)
 			continue;
 		if (ration && pool->allowance == 0)
-			return fail(EAGAIN, "%s", pool->start_problem[0] ? pool->start_problem : "too many died");
+			return fail(EBUSY, "%s", pool->start_problem[0] ? pool->start_problem : "too many died");
 		pool->allowance -= ration;
 		int err = place_start(pool, i);
 		if (err < 0)
@@ -73,17 +74,43 @@ int size_grow(struct pool *pool, unsigned target)
 	size_refill(pool);
 	size_target(pool, target);
 	int err = fill_places(pool, target, true);
-	if (err < 0) {
-		size_target(pool, before);
-		if (err != -EAGAIN || !pool->start_problem[0])
-			snprintf(pool->start_problem, sizeof(pool->start_problem), "%s", err_text());
-	}
+	if (err == 0)
+		return 0;
+	unsigned there = before;
+	while (there < target && pool->places[there].pid)
+		there++;
+	size_target(pool, there);
+	if (err != -EBUSY)
+		place_failed(pool);
+	else if (!pool->start_problem[0])
+		snprintf(pool->start_problem, sizeof(pool->start_problem), "%s", err_text());
 	return err;
 }
 
 int pool_fill(struct pool *pool)
 {
 	return pool->target < pool->size ? size_grow(pool, pool->size) : 0;
+}
+
+static void set_limits(struct pool *pool, unsigned min, unsigned most)
+{
+	if (most > pool->size)
+		pool->allowance += 2 * (most - pool->size) + (pool->size ? 0 : 8);
+	pool->setup.min = min;
+	pool->size = most;
+	size_spin(pool);
+}
+
+int size_open(struct pool *pool, unsigned min, unsigned most)
+{
+	size_target(pool, min);
+	int err = fill_places(pool, min, false);
+	if (err < 0 && pool->alive == 0)
+		return err;
+	if (err < 0)
+		place_failed(pool);
+	set_limits(pool, min, most);
+	return 0;
 }
 
 int pool_resize(struct pool *pool, unsigned min, unsigned most)
@@ -101,11 +128,7 @@ int pool_resize(struct pool *pool, unsigned min, unsigned most)
 		size_target(pool, before);
 		return err;
 	}
-	if (most > pool->size)
-		pool->allowance += 2 * (most - pool->size) + (pool->size ? 0 : 8);
-	pool->setup.min = min;
-	pool->size = most;
-	size_spin(pool);
+	set_limits(pool, min, most);
 	return 0;
 }
 

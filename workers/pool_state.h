@@ -79,6 +79,9 @@ struct pool {
 /** place_start() - fork the worker of place @index. Returns 0 or -errno with a sentence. */
 int place_start(struct pool *pool, uint32_t index);
 
+/** place_failed() - place_start() has, and its sentence says why: that is remembered, and told once. */
+void place_failed(struct pool *pool);
+
 /** place_reap() - if the worker is dead, bury it: give its job to another, fork the next one. @wait: wait for it. */
 void place_reap(struct pool *pool, uint32_t index, bool wait);
 
@@ -93,8 +96,12 @@ void supervise(struct pool *pool);
 /** size_target() - from now on places [0, @target) are wanted: those beyond are told to end; none is started. */
 void size_target(struct pool *pool, unsigned target);
 
+/** size_open() - the sizes of a new pool. Of the minimum one worker at least must start, if there is a minimum; the others
+ * are missing until supervise() can start them. */
+int size_open(struct pool *pool, unsigned min, unsigned most);
+
 /** size_grow() - want @target workers, and start those that are missing, as far as starts are left. Returns 0 or -errno:
- * then fewer are wanted. */
+ * then as many are wanted as there are, or were wanted before. */
 int size_grow(struct pool *pool, unsigned target);
 
 /** size_shrink() - let go of workers that nobody has needed for the idle time-out. */
@@ -118,6 +125,9 @@ bool control_drain(struct pool *pool, uint32_t index);
 
 /** pool_notice() - one sentence for the log. */
 void pool_notice(struct pool *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** pool_standing() - one sentence about this system, which other pools may say as well, for the log: once. */
+void pool_standing(struct pool *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /** pool_end() - the job in @slot has ended, and @job says how. */
 void pool_end(struct pool *pool, uint32_t slot, struct job *job);

@@ -58,6 +58,23 @@ static int watch(struct pool *pool, int fd, uint64_t data)
 	return epoll_ctl(pool->inner, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+/** fork_failed() - with what is meant by EAGAIN here. */
+static int fork_failed(int err)
+{
+	if (err != EAGAIN)
+		return fail_sys(err, "fork() of a worker");
+	return fail(EAGAIN,
+	    "fork() of a worker: %s; raise the limit of processes: ulimit -u, or TasksMax= of the service's unit",
+	    strerror(err));
+}
+
+void place_failed(struct pool *pool)
+{
+	snprintf(pool->start_problem, sizeof(pool->start_problem), "%s", err_text());
+	pool_standing(
+	    pool, "there are fewer workers than there should be, and it is tried again: %s", pool->start_problem);
+}
+
 int place_start(struct pool *pool, uint32_t index)
 {
 	struct place *place = &pool->places[index];
@@ -83,7 +100,7 @@ int place_start(struct pool *pool, uint32_t index)
 	pid_t pid = fork();
 	if (pid == 0)
 		worker_main(&start);
-	err = pid < 0 ? fail_sys(errno, "fork() of a worker") : 0;
+	err = pid < 0 ? fork_failed(errno) : 0;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (err < 0)
 		goto out;
@@ -145,10 +162,16 @@ static void mend(struct pool *pool)
 	pool->purging = false;
 }
 
-/** how_it_died() - in words. */
-static void how_it_died(int status, char *text, size_t size)
+/** how_it_died() - in words. @may_be_ring: it had not begun to serve, and may have asked for an io_uring. */
+static void how_it_died(int status, bool may_be_ring, char *text, size_t size)
 {
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && may_be_ring)
+		snprintf(text, size,
+		    "by signal %d (%s): a filter of this system may kill whoever calls io_uring; --io pread "
+		    "(VARVE_IO=pread) "
+		    "does without",
+		    SIGSYS, strsignal(SIGSYS));
+	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
 		snprintf(text, size, "by signal %d (%s): it made a system call that its sandbox forbids", SIGSYS,
 		    strsignal(SIGSYS));
 	else if (WIFSIGNALED(status))
@@ -205,14 +228,14 @@ static void place_bury(struct pool *pool, uint32_t index, int status)
 	bool served = place->serving;
 	pid_t pid = place->pid;
 	struct ticket was, now;
-	char cause[128];
+	char cause[192];
 	int what;
 
-	how_it_died(status, cause, sizeof(cause));
 	/* What it said before it died still counts. */
 	if (!pool->closing)
 		control_drain(pool, index);
 	served |= place->serving;
+	how_it_died(status, !served && pool->setup.method != READ_PREAD, cause, sizeof(cause));
 	close_place(pool, place);
 	/* Ended because it was asked to, even if it is wanted again meanwhile. */
 	bool retired = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -220,11 +243,14 @@ static void place_bury(struct pool *pool, uint32_t index, int status)
 		sweep(pool, pid);
 	if (pool->closing)
 		return;
+	/* Who was killed could not say why. */
+	bool told = !served && WIFEXITED(status) && pool->start_problem[0];
+	if (!served && !retired && !told)
+		snprintf(pool->start_problem, sizeof(pool->start_problem), "a worker ended %s", cause);
 	if (index < pool->target && !retired) {
 		place->restarts++;
-		pool_notice(pool, "worker %u (process %d) ended %s%s%s%s", index, (int)pid, cause,
-		    served ? "" : " before it could start", served || !pool->start_problem[0] ? "" : ": ",
-		    served ? "" : pool->start_problem);
+		pool_notice(pool, "worker %u (process %d) ended%s %s%s%s", index, (int)pid,
+		    served ? "" : " before it could start,", cause, told ? ": " : "", told ? pool->start_problem : "");
 	}
 	/* Rations are for those that die. Who went because there was nothing to do may come again at once. */
 	if (index >= pool->target && retired)
@@ -276,8 +302,7 @@ void supervise(struct pool *pool)
 			continue;
 		pool->allowance--;
 		if (place_start(pool, i) < 0) {
-			snprintf(pool->start_problem, sizeof(pool->start_problem), "%s", err_text());
-			pool_notice(pool, "worker %u could not be started: %s", i, pool->start_problem);
+			place_failed(pool);
 			/* What is missing is missing for all: pool_tick() tries again. Meanwhile those that are there
 			 * do what was meant for this one. */
 			ring_open_up(&pool->ring);

@@ -4,6 +4,10 @@
  */
 #include "workers_pool.h"
 
+#include "fault.h"
+
+#include <limits.h>
+
 #include <linux/ioprio.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -61,6 +65,50 @@ Test(elastic, the_minimum_is_there_at_once)
 	setup.min = 2;
 	open_elastic(5);
 	wait_until_serving(2);
+}
+
+static void allow_workers(unsigned count)
+{
+	char fault[64];
+	snprintf(fault, sizeof(fault), "sock.pair:%u+:EMFILE", count + 1);
+	if (count == UINT_MAX)
+		unsetenv("VARVE_FAULT");
+	else
+		setenv("VARVE_FAULT", fault, 1);
+	fault_load();
+}
+
+/* A system at its limit is when somebody looks, and three workers restore as well as twenty. */
+Test(elastic, where_not_all_can_be_started_those_that_can_do_the_work)
+{
+	setup.min = 6;
+	allow_workers(3);
+	open_elastic(6);
+	wait_until_serving(3);
+	cr_assert(strstr(all_notices, "fewer workers than there should be") && strstr(all_notices, "ulimit -n"), "%s",
+	    all_notices);
+	for (uint32_t i = 1; i < 20; i++)
+		post(i, ANSWER);
+	wait_for_ends(19);
+	for (uint32_t i = 1; i < 20; i++)
+		cr_assert_eq(results[i], 0);
+	cr_assert_eq(pool_running(pool), 3);
+	allow_workers(UINT_MAX);
+	wait_until_running(6);
+}
+
+/* Somebody looks whether all of them can be. */
+Test(elastic, a_pool_that_can_not_be_filled_keeps_those_that_have_started)
+{
+	allow_workers(3);
+	open_elastic(20);
+	cr_assert_eq(pool_fill(pool), -EMFILE);
+	wait_until_serving(3);
+	cr_assert(strstr(all_notices, "fewer workers than there should be"), "%s", all_notices);
+	cr_assert_eq(notices, 1);
+	post(1, ANSWER);
+	wait_for_ends(1);
+	cr_assert_eq(pool_running(pool), 3);
 }
 
 Test(elastic, workers_that_nobody_needs_end_down_to_the_minimum)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 TestSuite(process, .init = prepare, .fini = close_all, .timeout = 30);
 
@@ -237,14 +238,14 @@ Test(process, a_worker_can_be_told_from_others_by_its_name)
 	cr_assert_str_eq(name, "varve-worker-1\n");
 }
 
-/** forbid() - two system calls are unknown from now on, as in an old kernel or a strict container. */
-static void forbid(unsigned first, unsigned second)
+/** forbid() - two system calls do @action from now on, as in an old kernel or a strict container. */
+static void forbid(unsigned first, unsigned second, unsigned action)
 {
 	struct sock_filter filter[] = {
 	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first, 1, 0),
 	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second, 0, 1),
-	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	    BPF_STMT(BPF_RET | BPF_K, action),
 	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
@@ -254,7 +255,7 @@ static void forbid(unsigned first, unsigned second)
 
 Test(process, without_pidfd_open_and_close_range_all_is_as_with_them)
 {
-	forbid(SYS_pidfd_open, SYS_close_range);
+	forbid(SYS_pidfd_open, SYS_close_range, SECCOMP_RET_ERRNO | ENOSYS);
 	int other = dup(epoll_fd);
 	open_pool(2);
 	wait_until_serving(2);
@@ -270,6 +271,35 @@ Test(process, without_pidfd_open_and_close_range_all_is_as_with_them)
 	cr_assert_eq(results[2], -ENOTRECOVERABLE);
 	cr_assert_leq(atomic_load(&stage->descriptors), 8);
 	close(other);
+}
+
+/* Of all that can be said of such a system, only what to do about it helps. */
+Test(process, a_filter_that_kills_who_calls_io_uring_is_named_with_the_way_around_it)
+{
+	forbid(SYS_io_uring_setup, SYS_io_uring_setup, SECCOMP_RET_KILL_PROCESS);
+	setup.method = READ_AUTO;
+	open_pool(1);
+	post(1, ANSWER);
+	while (ended_count < 1)
+		turn();
+	cr_assert_eq(results[1], -EAGAIN);
+	cr_assert(strstr(last_text, "--io pread (VARVE_IO=pread)"), "%s", last_text);
+	cr_assert(strstr(all_notices, "--io pread (VARVE_IO=pread)"), "%s", all_notices);
+	pool_close(pool, 1000);
+	setup.method = READ_PREAD;
+	open_pool(1);
+	post(2, ANSWER);
+	wait_for_ends(2);
+	cr_assert_eq(results[2], 0, "%s", last_text);
+}
+
+Test(process, a_system_that_allows_no_process_more_is_told_with_the_limits_to_look_at)
+{
+	struct pool_events events = {.done = on_done, .notice = on_notice};
+	forbid(SYS_clone, SYS_clone3, SECCOMP_RET_ERRNO | EAGAIN);
+	setup.min = 2;
+	cr_assert_eq(pool_open(&setup, &events, 2, epoll_fd, &pool), -EAGAIN, "there must be one");
+	cr_assert(strstr(err_text(), "ulimit -u") && strstr(err_text(), "TasksMax="), "%s", err_text());
 }
 
 /* `varve workers 500` with 1,024 open files: no half of it, and the pool that is there goes on. */
