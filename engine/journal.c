@@ -56,6 +56,8 @@ static int load_commits(struct journal *j, struct buf *b, struct buf *notices)
 		return fail(EBADMSG,
 		    "%s: it is cut off before offset %zu, in its first record; restore it from a backup", COMMITS,
 		    b->size);
+	if (r == -EBADMSG)
+		return fail(EBADMSG, "%s: %s; restore it from a backup", COMMITS, err_text());
 	if (r) {
 		err_prefix("%s: ", COMMITS);
 		return r;

@@ -554,7 +554,8 @@ VARVE_API int varve_set_workers(struct varve_vm *vm, unsigned workers);
 
 /**
  * varve_serve() - become the coordinator of @base_dir: replaces the calling program, as execve() does, and serves until
- * SIGTERM or SIGINT. Returns only if it fails: -ENOEXEC, or as execve(). @options may be NULL.
+ * SIGTERM or SIGINT. Returns only if it fails: -ENOEXEC, or as execve(). @options may be NULL. The program's exit status
+ * is 0, or, with a sentence on standard error, 3 if `commits` is damaged, else 1: also where the store can only be read.
  */
 VARVE_API int varve_serve(const char *base_dir, const struct varve_options *options);
 

@@ -37,6 +37,10 @@
 #define SPIN_NS 50000u
 #define EVENTS 64
 
+/** Those of the command line, since `varve serve` becomes this program. */
+#define STATUS_FAILED 1
+#define STATUS_DAMAGE 3
+
 /* ---- clients ---------------------------------------------------------------------------------------------------- */
 
 static void close_last_client(struct coordinator *c)
@@ -327,7 +331,7 @@ int coordinator_run(const struct coordinator_options *options)
 	if (r) {
 		start_refuse(&c, r);
 		dispatch_close(&c.dispatch);
-		return 1;
+		return r == -EBADMSG ? STATUS_DAMAGE : STATUS_FAILED;
 	}
 	report_started(&c);
 	start_settling(&c);

@@ -170,6 +170,28 @@ static void say_alive(void *arg)
 		wire_send(c->options->client, WIRE_ALIVE, 0, NULL, -1);
 }
 
+/* What a file of the store is called is nothing to go by for whoever has several stores. */
+static int open_store(struct coordinator *c)
+{
+	const struct coordinator_options *o = c->options;
+	int r = store_open(&c->store, &c->dispatch.own, (enum varve_sync)o->settings->values[SET_SYNC]);
+	if (r)
+		err_prefix("%s: ", o->path);
+	return r;
+}
+
+/* Where no socket can be made nobody would ever connect. */
+static int check_reachable(const struct coordinator *c)
+{
+	if (!c->options->foreground || !c->store.read_only)
+		return 0;
+	return fail(EROFS,
+	    "%s can only be read, and a server that nobody can connect to is of no use: commands that look at it start "
+	    "a "
+	    "coordinator of their own",
+	    c->options->path);
+}
+
 int start_open(struct coordinator *c)
 {
 	const struct coordinator_options *o = c->options;
@@ -182,6 +204,8 @@ int start_open(struct coordinator *c)
 		r = lock_store(c);
 	if (r == -EALREADY)
 		return r;
+	if (!r)
+		r = check_reachable(c);
 	if (!r)
 		r = check_method((enum read_method)set[SET_IO]);
 	if (!r && set[SET_SANDBOX] == SANDBOX_REQUIRE)
@@ -196,7 +220,7 @@ int start_open(struct coordinator *c)
 	c->dispatch.own.beat = say_alive;
 	c->dispatch.own.arg = c;
 	if (!r)
-		r = store_open(&c->store, &c->dispatch.own, (enum varve_sync)set[SET_SYNC]);
+		r = open_store(c);
 	c->dispatch.own.beat = NULL;
 	if (!r)
 		r = open_signals(c);

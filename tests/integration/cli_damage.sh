@@ -53,6 +53,10 @@ cp -a whole store
 poke store/commits 40 XXXXXXXX
 exits 3 log store
 says commits
+says "$PWD/store: commits: at offset "
+says 'restore it from a backup'
+exits 3 serve store
+says "$PWD/store: commits: at offset "
 
 promise 'what does not belong there is told, and is no damage'
 rm -rf store

@@ -3,6 +3,7 @@
  * mounted for reading, a path of 4,000 characters, an ordinary user with the usual limits, a system without io_uring.
  */
 #include "helper_life.h"
+#include "helper_service.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SIZE 40000
@@ -99,6 +101,13 @@ Test(everywhere, what_is_mounted_for_reading_can_be_looked_at_verified_and_check
 	must_fail(varve_restore(vm, &ids[0], NULL, NULL), -EROFS);
 	cr_assert(strstr(varve_last_error(), "read"), "%s", varve_last_error());
 	varve_vm_close(vm);
+	/* Nobody could connect to it, so it must not say that it is ready. */
+	struct service service = service_start(NULL);
+	int status;
+	cr_assert(waitpid(service.pid, &status, 0) == service.pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	cr_assert(strstr(service_log(&service), "can only be read"), "%s", service_log(&service));
+	close(service.err);
 	umount2(store_path(""), MNT_DETACH);
 }
 
