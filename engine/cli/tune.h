@@ -111,7 +111,7 @@ struct advice {
 	const struct trial *best; /**< the fastest */
 	const struct trial *use;
 	const struct trial *usual; /**< what is used without any setting; NULL: it was not tried */
-	bool unproven; /**< something was faster than usual, but that may be chance */
+	bool unproven; /**< something else would have been advised than is usual, but that may be chance */
 	bool noisy; /**< the rounds differ much */
 	bool set_workers; /**< the number of workers differs from the default */
 	bool set_io;

@@ -3,10 +3,13 @@
  *
  * Two trials are compared round by round, since both restored the same commits then and met the same machine: what counts
  * is the median of the ratios of their times. The smallest number of workers that is no more than TUNE_TOLERANCE slower
- * than the fastest one is the one to use: further workers cost memory, and CPUs that the VM may want. Another method than
- * the default, or more workers, are worth setting only if that is faster by more than chance can explain: if 1 lies
- * outside the interval that has the true median of the ratios in it with a probability of about 95 % (by the binomial
- * distribution, whatever the times' own is). On a machine that is busy with other work, hardly anything is.
+ * than the fastest one is the one to use: further workers cost memory, and CPUs that the VM may want. Another method counts
+ * as faster only if it is by more than chance can explain: if 1 lies outside the interval that has the true median of the
+ * ratios in it with a probability of about 95 % (by the binomial distribution, whatever the times' own is).
+ *
+ * Nothing but the default is advised unless the quartiles of the two, which is what is shown, lie apart: whoever sets
+ * something shall see that it was worth it, also with commits and a machine that are not those of the very same round. On
+ * one that is busy with other work, hardly anything is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +86,12 @@ static bool surely_slower(const struct tune *tune, const struct trial *a, const 
 	return slower(tune, a, b, &least) > 1 + TUNE_TOLERANCE && least > 1;
 }
 
+/* Whether three quarters of the rounds of @a took longer than three quarters of those of @b. */
+static bool apart(const struct trial *a, const struct trial *b)
+{
+	return a->low > b->high;
+}
+
 static const struct trial *fastest(const struct tune *tune, enum varve_io io)
 {
 	const struct trial *found = NULL;
@@ -145,8 +154,11 @@ static int why_workers(const struct advice *advice, const struct tune *tune, cha
 
 	if (!handed_over(tune))
 		return snprintf(text, size, "The restores are so small that the coordinator did all by itself.");
+	if (advice->unproven && tune->rounds < TUNE_ROUNDS_MIN)
+		return snprintf(text, size, "So few rounds tell nothing from chance.");
 	if (advice->unproven)
-		return snprintf(text, size, "Nothing was faster by more than chance can explain.");
+		return snprintf(
+		    text, size, "Others differ from it by no more than the noise: their quartiles overlap.");
 	if (most == 1)
 		return snprintf(text, size, "No other number of workers was tried.");
 	if (use->workers < best->workers && saved >= 1)
@@ -187,10 +199,8 @@ void advice_find(struct advice *advice, const struct tune *tune)
 	if (uring && pread && surely_slower(tune, uring, pread))
 		advice->best = pread;
 	advice->use = fewest(tune, advice->best);
-	if (advice->usual && advice->use->io == advice->usual->io && advice->use->workers > advice->usual->workers)
-		advice->unproven = !surely_slower(tune, advice->usual, advice->use);
-	if (advice->usual && advice->use != advice->usual && tune->rounds < TUNE_ROUNDS_MIN)
-		advice->unproven = true;
+	if (advice->usual && advice->use != advice->usual)
+		advice->unproven = tune->rounds < TUNE_ROUNDS_MIN || !apart(advice->usual, advice->use);
 	if (advice->unproven)
 		advice->use = advice->usual;
 	advice->set_workers = advice->use->workers != tune->usual;
