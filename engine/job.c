@@ -125,7 +125,8 @@ static int run(struct job_context *context, struct job *job)
 	}
 }
 
-/* Most sentences name a file, and so the module; want of memory has none. */
+/* Most sentences name a file, and so the module; want of memory has none, and of background work nobody knows what it is
+ * at. */
 static void name_module(const struct job_context *context, const struct job *job)
 {
 	char name[NAME_MAX_SIZE];
@@ -144,7 +145,7 @@ void job_run(struct job_context *context, struct job *job)
 	map_failed(); /* in an earlier job: it is not this one's */
 	err_clear();
 	job->result = run(context, job);
-	if (job->result == -ENOMEM)
+	if (job->result == -ENOMEM || (job->result && job->kind == JOB_TIERS))
 		name_module(context, job);
 	if (job->result)
 		snprintf(job->text, sizeof(job->text), "%s", err_text());

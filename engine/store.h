@@ -185,7 +185,8 @@ const struct varve_verify_report *op_verify_report(const struct op *op);
 
 struct op *op_persist(struct store *store);
 
-/** op_tiers() - make what makes restores fast: tiers and undo deltas. @background: when there is nothing else to do. */
+/** op_tiers() - make what makes restores fast: tiers and undo deltas. @background: when there is nothing else to do. Ends
+ * with the first reason, if it is one that lasts, for which something could not be made; all else is made. */
 struct op *op_tiers(struct store *store, bool background);
 /** op_tiers_wanted() - whether there is any of that to do. */
 bool op_tiers_wanted(const struct store *store);

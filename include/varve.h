@@ -313,7 +313,10 @@ VARVE_API int varve_persist(struct varve_vm *vm);
  * along each chain ("tiers"), and undo deltas for the newest commits. Nothing depends on it but speed. Blocks until all
  * is made. For programs that commit and end at once.
  *
- * Returns 0, or -ECANCELED; what could not be made is made later.
+ * Returns 0, -ECANCELED (what is not made yet is made later), or why something could not be made: -ENOMEM (the setting
+ * memory-limit, perhaps), -ENOSPC, -EDQUOT, -EFBIG, -EIO, ...; varve_last_error() names the first module of which that is
+ * so. All else has been made then. It is tried again with the module's next commit, and at the next call. Damaged files
+ * are no error here: what would be made of them is left out; varve_verify() finds them.
  */
 VARVE_API int varve_optimize(struct varve_vm *vm);
 

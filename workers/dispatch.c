@@ -6,6 +6,7 @@
 #include "dispatch_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -182,14 +183,34 @@ bool dispatch_idle(const struct dispatch *d)
 	return !somebody_waits(d);
 }
 
+/* It will be tried again, and fail again, with each commit: the log shall have each reason once, not each module. */
+static void background_ended(void *arg, struct op *op)
+{
+	struct dispatch *d = arg;
+	char text[ERR_TEXT + 64];
+	size_t i = 0;
+	if (!op->result || op->result == -ECANCELED)
+		return;
+	while (i < DISPATCH_STANDING && d->background_told[i] && d->background_told[i] != op->result)
+		i++;
+	if (i == DISPATCH_STANDING || d->background_told[i])
+		return;
+	d->background_told[i] = op->result;
+	snprintf(text, sizeof(text), "what makes restores fast can not all be made: %s", op->text);
+	d->events.notice(d->events.arg, text);
+}
+
 void dispatch_background(struct dispatch *d)
 {
 	for (const struct op *op = d->ops; op; op = op->next_op)
 		if (op->kind->background)
 			return;
 	struct op *op = op_tiers_wanted(d->store) ? op_tiers(d->store, true) : NULL;
-	if (op)
-		start(&d->executor, op);
+	if (!op)
+		return;
+	op->complete = background_ended;
+	op->arg = d;
+	start(&d->executor, op);
 }
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */

@@ -132,6 +132,10 @@ enum store_mode {
 /** store_open() - open cli->args[0] as cli->vm and pass its notices on. Returns an exit code. */
 int store_open(struct cli *cli, enum store_mode mode);
 
+/** store_optimize() - finish the background work, before nobody is there to do it. Only speed depends on it: if something
+ * can not be made that is a note, the first time. */
+void store_optimize(struct cli *cli);
+
 /** store_options() - the options for varve_vm_open() and varve_serve() that @cli asks for. */
 struct varve_options store_options(const struct cli *cli);
 

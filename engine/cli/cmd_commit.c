@@ -141,7 +141,7 @@ static int commit_run(struct cli *cli)
 	err = varve_persist(cli->vm);
 	if (err)
 		return complain_about(err, "commit %s was made, but not persisted", text_id(&commit).s);
-	varve_optimize(cli->vm); /* only speed depends on it */
+	store_optimize(cli);
 	if (cli->json)
 		print_json(json_pack("{s:o}", "commit", json_id(&commit)));
 	else

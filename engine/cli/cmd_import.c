@@ -83,7 +83,7 @@ static int import_commits(struct import *import)
 	if (err)
 		return complain_about(err, NULL);
 	if (import->count == recording->count) {
-		varve_optimize(import->cli->vm); /* only speed depends on it */
+		store_optimize(import->cli);
 		return EXIT_DONE;
 	}
 	if (!code)

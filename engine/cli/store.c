@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,6 +109,19 @@ int store_open(struct cli *cli, enum store_mode mode)
 		return complain_about(err, NULL);
 	notices_print(varve_vm_notice(cli->vm));
 	return EXIT_DONE;
+}
+
+void store_optimize(struct cli *cli)
+{
+	static bool told;
+	char text[1024];
+	int err = varve_optimize(cli->vm);
+
+	if (!err || err == -ECANCELED || told)
+		return;
+	told = true;
+	snprintf(text, sizeof(text), "what makes restores fast can not all be made: %s", varve_last_error());
+	note(text);
 }
 
 int store_resolve(struct cli *cli, const char *text, struct varve_id *commit)

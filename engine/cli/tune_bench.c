@@ -74,8 +74,9 @@ static int bench_open(struct tune *tune, enum varve_io io)
 	tune->io = io;
 	interrupts_catch(tune->cli->vm);
 	/* Merged deltas that idle workers would make, and disturb us. */
-	err = interrupted() ? -ECANCELED : varve_optimize(tune->cli->vm);
-	return err ? bench_failed(tune, err) : EXIT_DONE;
+	if (!interrupted())
+		store_optimize(tune->cli);
+	return interrupted() ? tune_interrupted() : EXIT_DONE;
 }
 
 /* ---- what to try ------------------------------------------------------------------------------------------------ */

@@ -125,3 +125,11 @@ refused
 exits 1 import store missing
 exits 1 import store good.json
 holds test ! -e store
+
+promise 'an import that can not make what makes restores fast says so, and has succeeded'
+jq --argjson a "$(recorded a a/0)" --argjson b "$(recorded a a/1)" -n \
+	'{commits: [range(10) | {modules: [if . % 2 == 0 then $a else $b end]}]}' >recording/manifest.json
+VARVE_FAULT=tiers.write:1+:EIO VARVE_FAULT_ROLE=worker exits 0 --json import plain recording
+json '.commits | length == 10'
+says 'varve: note: what makes restores fast can not all be made: module '
+exits 0 verify plain

@@ -238,6 +238,31 @@ Test(service, commits_restores_and_what_goes_wrong_are_lines_with_the_commits_id
 	service_end(&service);
 }
 
+/* Each commit tries it again, of each module: a log that says so each time is one that nobody reads. */
+Test(service, what_background_work_can_not_do_is_told_once)
+{
+	const char *environment[] = {"VARVE_FAULT=tiers.write:1+:EIO", "VARVE_FAULT_ROLE=worker", NULL};
+	struct service_setup setup = {.environment = environment};
+	struct service service = service_start(&setup);
+	static const char said[] = "what makes restores fast can not all be made: module ";
+	service_wait_ready();
+	struct varve_vm *vm = store_open();
+	for (int k = 0; k < 9; k++) {
+		store_commit_one(vm, "M", SIZE, k, NULL);
+		store_commit_one(vm, "N", SIZE, k, NULL);
+	}
+	const char *log = service_log_until(&service, said);
+	cr_assert(strstr(log, said), "%s", log);
+	store_commit_one(vm, "M", SIZE, 9, NULL);
+	must_fail(varve_optimize(vm), -EIO);
+	cr_assert(strstr(varve_last_error(), "module ") && strstr(varve_last_error(), "Input/output error"), "%s",
+	    varve_last_error());
+	log = service_log(&service);
+	cr_assert_null(strstr(strstr(log, said) + 1, said), "%s", log);
+	varve_vm_close(vm);
+	service_end(&service);
+}
+
 /* The journal has the time itself, and sorts by what stands in front. */
 Test(service, the_journal_gets_priorities_and_no_time)
 {

@@ -145,11 +145,18 @@ Test(tuning, what_needs_more_memory_than_workers_may_take_fails_and_changes_noth
 		unlink(store_path(i ? store_private("BIG", suffixes[i]) : ".varve/stamps"));
 
 	must(open_with("memory-limit=32M", &vm));
+	struct varve_id big = id_of("BIG");
+	/* The second time as well, when it is known already. */
+	for (int i = 0; i < 2; i++) {
+		must_fail(varve_optimize(vm), -ENOMEM);
+		cr_assert(strstr(varve_last_error(), text_of(&big)) && strstr(varve_last_error(), "memory-limit"), "%s",
+		    varve_last_error());
+	}
+	cr_assert(access(store_path(store_private("LOW", "undo")), F_OK) == 0, "the other module was left out, too");
 	/* It says nothing of any file. */
 	must_fail(varve_verify(vm, count_finding, NULL, NULL), -ENOMEM);
 	cr_assert(strstr(varve_last_error(), "memory-limit"), "%s", varve_last_error());
 	cr_assert_eq(findings, 0);
-	struct varve_id big = id_of("BIG");
 	int fd = memfd_create("image", MFD_CLOEXEC);
 	must_fail(varve_checkout(vm, &commits[1], &big, fd, NULL), -ENOMEM);
 	char want[512];
