@@ -145,12 +145,13 @@ static void keep_batch(struct job_context *context, const struct batch *batch)
 static int read_again(struct job_context *context, const struct job *job, const struct step *step, struct place *place,
     struct read_request *request)
 {
+	const struct chain_entry *entry = chain_entry(context->catalog, job->module, step->to);
 	struct buf *b = &context->scratch->out;
 	buf_clear(b);
-	int r = file_load(place->dir, place->name, (size_t)1 << 40, b);
+	int r = delta_load(place, entry, b);
 	if (r == -ENOENT && place->dir == context->priv) {
 		place_delta(context, job->module, step->to, UINT32_MAX, place);
-		r = file_load(place->dir, place->name, (size_t)1 << 40, b);
+		r = delta_load(place, entry, b);
 	}
 	if (r == -ENOENT)
 		return damaged(place, "the file is missing");

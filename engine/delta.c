@@ -18,6 +18,7 @@
 #include "err.h"
 
 #define SIZE_LIMIT ((uint64_t)1 << 62)
+#define VARINT_MOST 10u
 
 static int damaged(const char *what)
 {
@@ -256,6 +257,14 @@ int delta_parse(struct delta *delta, const void *bytes, size_t size)
 	if (r)
 		delta->runs.count = delta->sections_count = delta->zeros_count = 0;
 	return r;
+}
+
+uint64_t delta_most(uint64_t new_size)
+{
+	/* Of each byte that changes there are three bytes at the most: of a run of one byte with nothing before it the
+	 * gap, the size, and its literal, or the mark that it is zero. Beside them, the numbers in front of all that. */
+	return 3 * new_size + (new_size / DELTA_SECTION + 1) * VARINT_MOST + DELTA_FIXED + 5 * VARINT_MOST +
+	       DELTA_CHECKSUM;
 }
 
 void delta_free(struct delta *delta)

@@ -94,6 +94,9 @@ int delta_parse(struct delta *delta, const void *bytes, size_t size);
 
 void delta_free(struct delta *delta);
 
+/** delta_most() - the most bytes that a delta to an image of @new_size bytes can have. */
+uint64_t delta_most(uint64_t new_size);
+
 /** Decompression context and scratch memory, kept between deltas. */
 struct delta_decoder;
 int delta_decoder_open(struct delta_decoder **decoder);

@@ -25,9 +25,8 @@ bool delta_elsewhere(struct job_context *context, uint32_t module, uint32_t inde
 		else
 			name_delta(place.name, id, &entry->id, entry->ordinal);
 		buf_clear(&s->out);
-		if (!file_load(place.dir, place.name, (size_t)1 << 40, &s->out) &&
-		    !delta_parse(&s->delta, s->out.data, s->out.size) && s->delta.new_size == entry->size &&
-		    hash_equal(&s->delta.hash, &entry->hash))
+		if (!delta_load(&place, entry, &s->out) && !delta_parse(&s->delta, s->out.data, s->out.size) &&
+		    s->delta.new_size == entry->size && hash_equal(&s->delta.hash, &entry->hash))
 			return true;
 	}
 	/* What is wrong at its place matters more than what these have. */

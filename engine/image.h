@@ -180,7 +180,11 @@ bool file_is_hole(int fd, uint64_t from, uint64_t size);
  * scratch->out. The sentence of the last error stays. */
 bool delta_elsewhere(struct job_context *context, uint32_t module, uint32_t index);
 
-/** job_delta_matches() - whether @place holds the delta that leads to @entry (its header says so and it is whole). */
+/** delta_load() - append the delta file @place, which leads to @entry, to @b; nothing that is longer than such a delta can be
+ * is loaded. 0, -ENOENT without a sentence, -EBADMSG, -ENOMEM or what reading it gives. */
+int delta_load(const struct place *place, const struct chain_entry *entry, struct buf *b);
+
+/** delta_matches() - whether @place holds the delta that leads to @entry (its header says so and it is whole). */
 bool delta_matches(struct job_context *context, const struct place *place, const struct chain_entry *entry);
 
 #endif

@@ -72,7 +72,8 @@ struct job {
 	uint32_t unchanged; /**< commit: the bytes are what they were at `basis`, or at `same_entry` */
 	uint32_t same_entry;
 	uint32_t tiers_gone; /**< tiers were wrong, and removed: they are to be made again */
-	uint32_t far; /**< shards, and restore with JOB_NEAR: this way does not lead there, take another */
+	uint32_t far; /**< shards, and restore with JOB_NEAR: this way does not lead there, take another. Where
+	               * job_context.most is set: nothing was done, this is for another process */
 	uint32_t deltas_applied;
 	uint64_t bytes_read;
 	uint64_t delta_bytes; /**< shards: of those, the deltas' */
@@ -92,6 +93,9 @@ struct job_context {
 	const struct dir *priv; /**< .varve/modules/ */
 	const struct catalog *catalog;
 	struct reader *reader;
+	/** restore, commit, publish: this process may look at files of so many bytes, and walks no chain for what was not
+	 * to be expected; else `far` is set, and nothing was done. 0: it may do all of it. */
+	uint64_t most;
 	uint32_t
 	    tiers_percent; /**< JOB_TIERS: tiers and keyframes of a module may take so many hundredths of its deltas */
 

@@ -17,8 +17,10 @@
 
 #include "fault.h"
 #include "history.h"
+#include "map.h"
 #include "pages.h"
 #include "split.h"
+#include "warm.h"
 
 /** Images are compared and hashed in windows of so many bytes; holes in both files are skipped. */
 #define WINDOW (4u << 20)
@@ -28,10 +30,13 @@ struct view {
 	int fd;
 	uint64_t size;
 	const uint8_t *data;
-	bool mapped;
+	struct map map; /* of nothing, where they are in memory */
 };
 
-static int view_open(struct view *view, const struct place *place, struct image *memory)
+/* The size that it has now is what counts from here on, whatever is done to the file meanwhile. 1: it has more bytes than
+ * this process may look at. */
+static int view_open(
+    const struct job_context *context, struct view *view, const struct place *place, struct image *memory)
 {
 	*view = (struct view) {.fd = file_open(place->dir, place->name, O_RDONLY)};
 	if (view->fd < 0)
@@ -40,13 +45,14 @@ static int view_open(struct view *view, const struct place *place, struct image 
 	if (fstat(view->fd, &st) < 0)
 		return fail_sys(errno, "%s%s", place->dir->label, place->name);
 	view->size = (uint64_t)st.st_size;
+	if (context->most && view->size > context->most)
+		return 1;
 	if (view->size > IMAGE_SMALL) {
-		void *p = mmap(NULL, view->size, PROT_READ, MAP_SHARED, view->fd, 0);
-		if (p == MAP_FAILED)
-			return fail_sys(errno, "%s%s: mapping it", place->dir->label, place->name);
-		view->data = p;
-		view->mapped = true;
-		return 0;
+		int r = map_open(&view->map, view->fd, (size_t)view->size, false);
+		if (r)
+			err_prefix("%s%s: ", place->dir->label, place->name);
+		view->data = view->map.data;
+		return r;
 	}
 	int r = image_reserve(memory, view->size);
 	if (!r)
@@ -57,10 +63,22 @@ static int view_open(struct view *view, const struct place *place, struct image 
 
 static void view_close(struct view *view)
 {
-	if (view->mapped)
-		munmap((void *)view->data, view->size);
+	map_close(&view->map);
 	if (view->fd >= 0)
 		close(view->fd);
+	*view = (struct view) {.fd = -1};
+}
+
+/* Where a mapped file was not there, there were zeros: whatever was made of them is not to be believed. */
+static int check_mapped(struct job_context *context, const struct job *job)
+{
+	char name[NAME_MAX_SIZE];
+	if (!map_failed())
+		return 0;
+	warm_drop(context, job->module); /* it may have been one of those that are kept */
+	name_backing(name, &catalog_module(context->catalog, job->module)->id);
+	err_prefix("%s, or its last image: ", name);
+	return -EIO;
 }
 
 /* What there is of [from, from + WINDOW) in a view. */
@@ -76,7 +94,7 @@ static uint64_t part_of(const struct view *view, uint64_t from)
 static void let_go(const struct view *view, uint64_t from)
 {
 	uint64_t part = part_of(view, from);
-	if (view->mapped && part)
+	if (view->map.data && part)
 		madvise((void *)(uintptr_t)(view->data + from), (size_t)part, MADV_DONTNEED);
 }
 
@@ -92,8 +110,8 @@ static int compare(struct job_context *context, const struct view *old, const st
 		if (r)
 			return r;
 		uint64_t old_part = part_of(old, at), new_part = part_of(new, at);
-		bool old_hole = !old_part || (old->mapped && file_is_hole(old->fd, at, old_part));
-		bool new_hole = !new_part || (new->mapped &&file_is_hole(new->fd, at, new_part));
+		bool old_hole = !old_part || (old->map.data && file_is_hole(old->fd, at, old_part));
+		bool new_hole = !new_part || (new->map.data &&file_is_hole(new->fd, at, new_part));
 		if (old_part)
 			hash_window(old->data + at, at, old_part, old_hole, old_table);
 		if (new_part)
@@ -133,7 +151,7 @@ static int write_first(struct job_context *context, struct job *job, const struc
 	int r = file_resize(fd, new->size, place.dir, place.name);
 	for (uint64_t at = 0; !r && at < new->size; at += WINDOW) {
 		uint64_t part = part_of(new, at);
-		if (!(new->mapped &&file_is_hole(new->fd, at, part)))
+		if (!(new->map.data &&file_is_hole(new->fd, at, part)))
 			r = write_sparse(fd, new->data + at, part, at, &place, &job->bytes_written);
 		let_go(new, at);
 		if (!r)
@@ -185,22 +203,30 @@ static int same_as(struct job_context *context, struct job *job, uint32_t index,
 	return r ? r : same;
 }
 
-/* Opens the last image; one that is missing, cut or wrong is rebuilt from the chain first. */
+/* Rebuilds the last image. 1: that takes the whole chain, which is not for this process to walk. */
+static int repair_last(struct job_context *context, const struct job *job)
+{
+	struct job repair = {.kind = JOB_REPAIR,
+	    .module = job->module,
+	    .target = catalog_module(context->catalog, job->module)->length - 1};
+	return context->most ? 1 : job_repair(context, &repair);
+}
+
+/* Opens the last image; one that is missing, cut or wrong is rebuilt from the chain first. 1: that, or to look at it, is not
+ * for this process to do. */
 static int open_last(struct job_context *context, struct job *job, struct view *old)
 {
 	uint32_t last = catalog_module(context->catalog, job->module)->length - 1;
 	struct place place;
 	place_last(context, job->module, last, &place);
-	int r = view_open(old, &place, &context->scratch->old);
+	int r = view_open(context, old, &place, &context->scratch->old);
 	if (!r && old->size == chain_entry(context->catalog, job->module, last)->size)
 		return 0;
 	if (last == 0)
 		return r ? r : fail(EBADMSG, "%s: it is cut short; restore it from a backup", place.name);
 	view_close(old);
-	*old = (struct view) {.fd = -1};
-	struct job repair = {.kind = JOB_REPAIR, .module = job->module, .target = last};
-	r = job_repair(context, &repair);
-	return r ? r : view_open(old, &place, &context->scratch->old);
+	r = repair_last(context, job);
+	return r ? r : view_open(context, old, &place, &context->scratch->old);
 }
 
 static int check_last(struct job_context *context, struct job *job, const struct view *old, const uint64_t *old_table)
@@ -255,6 +281,8 @@ static int commit_against_last(struct job_context *context, struct job *job, con
 		if (!old_table)
 			return fail_sys(ENOMEM, "memory for page hashes");
 		r = compare(context, old, new, old_table, new_table);
+		if (!r)
+			r = check_mapped(context, job);
 		if (r)
 			return r;
 		hash_table(new_table, new->size, &job->entry.hash);
@@ -268,11 +296,7 @@ static int commit_against_last(struct job_context *context, struct job *job, con
 			return r;
 		/* Its bytes are wrong: rebuild it, then once more. */
 		view_close(old);
-		*old = (struct view) {.fd = -1};
-		struct job repair = {.kind = JOB_REPAIR,
-		    .module = job->module,
-		    .target = catalog_module(context->catalog, job->module)->length - 1};
-		r = job_repair(context, &repair);
+		r = repair_last(context, job);
 		if (r)
 			return r;
 	}
@@ -285,7 +309,7 @@ static int commit_first(struct job_context *context, struct job *job, const stru
 		return fail_sys(ENOMEM, "memory for page hashes");
 	for (uint64_t at = 0; at < new->size; at += WINDOW) {
 		hash_window(new->data + at, at, part_of(new, at),
-		    new->mapped &&file_is_hole(new->fd, at, part_of(new, at)), new_table);
+		    new->map.data &&file_is_hole(new->fd, at, part_of(new, at)), new_table);
 		let_go(new, at);
 		int r = job_goes_on(context);
 		if (r)
@@ -303,7 +327,7 @@ int job_commit(struct job_context *context, struct job *job)
 	struct view new = {.fd = -1}, old = {.fd = -1};
 	struct place place = {.dir = context->base};
 	name_backing(place.name, &module->id);
-	int r = view_open(&new, &place, &context->scratch->image);
+	int r = view_open(context, &new, &place, &context->scratch->image);
 	if (r)
 		goto out;
 	job->entry = (struct chain_entry) {.size = new.size};
@@ -312,6 +336,8 @@ int job_commit(struct job_context *context, struct job *job)
 		r = commit_first(context, job, &new);
 	else
 		r = commit_against_last(context, job, &new, &old);
+	if (!r)
+		r = check_mapped(context, job);
 	if (!r)
 		r = fault_at("commit.written");
 	if (!r && job->has_id)
@@ -323,5 +349,6 @@ int job_commit(struct job_context *context, struct job *job)
 out:
 	view_close(&new);
 	view_close(&old);
-	return r;
+	job->far = r == 1;
+	return job->far ? 0 : r;
 }

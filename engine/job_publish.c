@@ -84,7 +84,8 @@ static int rebuild_pending(struct job_context *context, uint32_t module, uint32_
 	return r;
 }
 
-/* Sees to it that the delta of the newest entry @t >= 1 is where place_delta() says. */
+/* Sees to it that the delta of the newest entry @t >= 1 is where place_delta() says. 1: that takes the whole chain, which is
+ * not for this process to walk. */
 int publish_ensure_pending(
     struct job_context *context, const struct job *job, uint32_t t, const struct publish_names *names)
 {
@@ -99,6 +100,8 @@ int publish_ensure_pending(
 		return 0;
 	if (file_exists(published.dir, published.name) && delta_matches(context, &published, entry))
 		return sight_one(context, job, SIGHT_DELTA_BACK, t);
+	if (context->most && job->kind == JOB_PUBLISH)
+		return 1;
 	return rebuild_pending(context, module, t, names);
 }
 
@@ -242,8 +245,10 @@ static int carry_last(struct job_context *context, struct job *job, int backing,
 	int r = fault_at("publish.hidden");
 	if (r)
 		return fail_sys(-r, "%s", names->last);
+	struct place next = {.dir = context->priv};
+	snprintf(next.name, sizeof(next.name), "%s", names->next);
 	buf_clear(&s->file);
-	r = file_load(context->priv, names->next, (size_t)1 << 40, &s->file);
+	r = delta_load(&next, chain_entry(context->catalog, job->module, job->target), &s->file);
 	if (!r)
 		r = delta_parse(&s->delta, s->file.data, s->file.size);
 	if (r)
@@ -284,7 +289,12 @@ static int publish_next(struct job_context *context, struct job *job, const stru
 	int backing = file_open(context->base, names->backing, O_RDONLY);
 	if (backing < 0)
 		return backing;
-	int r = job->target >= 2 ? clear_sight(context, job, names) : 0;
+	struct stat st;
+	int r = fstat(backing, &st) < 0 ? fail_sys(errno, "%s", names->backing) : 0;
+	if (!r && context->most && (uint64_t)st.st_size > context->most)
+		r = 1;
+	if (!r && job->target >= 2)
+		r = clear_sight(context, job, names);
 	if (!r)
 		r = job->target == 1 ? first_last(context, job, backing, names)
 		                     : carry_last(context, job, backing, names);
@@ -299,8 +309,11 @@ int job_publish(struct job_context *context, struct job *job)
 	struct stat st;
 	if (file_stat(context->priv, names.next, &st))
 		return 0; /* another worker was through with it before it died */
-	if (job->target > 0)
-		return publish_next(context, job, &names);
+	if (job->target > 0) {
+		int r = publish_next(context, job, &names);
+		job->far = r == 1;
+		return job->far ? 0 : r;
+	}
 	struct sight_steps steps = {0};
 	sight_add(&steps, SIGHT_BASE, 0);
 	return sight_tell(context, job, &steps);

@@ -69,12 +69,12 @@ static int bring(struct job_context *context, struct job *job, int fd, const str
 		if (r)
 			return r < 0 ? r : 0;
 	}
-	if (job->flags & JOB_NEAR) {
+	if (fd >= 0 && fstat(fd, &st) < 0)
+		return fail_sys(errno, "%s", place->name);
+	if (job->flags & JOB_NEAR || (context->most && (uint64_t)st.st_size > context->most)) {
 		job->far = true;
 		return 0;
 	}
-	if (fd >= 0 && fstat(fd, &st) < 0)
-		return fail_sys(errno, "%s", place->name);
 	job->bytes_read = job->bytes_written = job->deltas_applied = 0;
 	/* A large module comes here only where shards did not lead there, which is the same way. */
 	int r = job->size > SPLIT_MORE_THAN ? 0 : restore_rebuild(context, job, fd, place, (uint64_t)st.st_size);

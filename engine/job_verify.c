@@ -125,7 +125,7 @@ static void check_delta(struct check *c, uint32_t index, uint32_t last)
 	const struct chain_entry *entry = chain_entry(c->context->catalog, c->job->module, index);
 	place_delta(c->context, c->job->module, index, last, &place);
 	buf_clear(&s->file);
-	int r = file_load(place.dir, place.name, (size_t)1 << 40, &s->file);
+	int r = delta_load(&place, entry, &s->file);
 	if (r == -ENOENT && place.dir == c->context->priv)
 		return; /* it is made again when it is needed */
 	c->job->files++;

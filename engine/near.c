@@ -344,7 +344,7 @@ int restore_near(struct job_context *context, struct job *job, int fd, const str
 	    !pages_load(context, job->module, near.from, near.most, &near.table))
 		return 0;
 	int r = t > s ? forward(&near) : back_by_undo(&near);
-	if (t < s && r <= 0)
+	if (t < s && r <= 0 && !context->most)
 		r = back_by_rebuilding(&near);
 	bool right = r > 0 && verify(&near);
 	if (near.whole_fd >= 0)

@@ -18,7 +18,7 @@ struct publish_names {
 void publish_names_of(const struct job_context *context, uint32_t module, struct publish_names *names);
 
 /** publish_ensure_pending() - see to it that the delta of entry @t >= 1, the job's target or the one before, is where
- * place_delta() says. */
+ * place_delta() says. 1: that takes the whole chain, which is not for this process to walk (job_context.most). */
 int publish_ensure_pending(
     struct job_context *context, const struct job *job, uint32_t t, const struct publish_names *names);
 

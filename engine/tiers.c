@@ -56,8 +56,12 @@ bool tier_find(const struct job_context *context, uint32_t module, const struct 
 	memcpy(slot, file->data + at, sizeof(slot));
 	*offset = get_le64(slot);
 	*size = get_le64(slot + 8);
-	return *size && *offset >= TIER_INDEX && *offset <= file->size && *size <= file->size - *offset &&
-	       get_le64(slot + 16) == slot_check(context, module, tier, slot);
+	/* Keyframes are whole images, and look at their sizes themselves. */
+	uint64_t most = tier.level == TIER_FRAME
+	                    ? file->size
+	                    : delta_most(chain_entry(context->catalog, module, tier_to(tier))->size);
+	return *size && *size <= most && *offset >= TIER_INDEX && *offset <= file->size &&
+	       *size <= file->size - *offset && get_le64(slot + 16) == slot_check(context, module, tier, slot);
 }
 
 void tiers_want(const struct job_context *context, uint32_t module, const struct map *file)

@@ -38,8 +38,9 @@ static bool get_slot(const struct job_context *context, uint32_t module, uint32_
 	undo->offset = get_le64(slot);
 	undo->size = get_le64(slot + 8);
 	undo->form = form == UNDO_QUICK ? UNDO_QUICK : UNDO_PACKED;
-	return undo->size && form <= UNDO_QUICK && undo->offset >= UNDO_INDEX && undo->offset <= size &&
-	       undo->size <= size - undo->offset &&
+	uint64_t most = delta_most(chain_entry(context->catalog, module, index - 1)->size);
+	return undo->size && undo->size <= most && form <= UNDO_QUICK && undo->offset >= UNDO_INDEX &&
+	       undo->offset <= size && undo->size <= size - undo->offset &&
 	       get_le64(slot + UNDO_SLOT - 8) == slot_check(context, module, index, slot);
 }
 

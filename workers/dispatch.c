@@ -266,6 +266,7 @@ int dispatch_open(struct dispatch *d, struct store *store, const struct settings
 	    .own = {.base = &store->base,
 	        .priv = &store->priv,
 	        .catalog = &store->catalog,
+	        .most = HERE_BYTES,
 	        .tiers_percent = (uint32_t)set[SET_BACKGROUND_DISK],
 	        .take_fd = no_fd,
 	        .found = no_finding},

@@ -17,6 +17,8 @@ struct module_use {
 	uint32_t readers;
 	bool writer;
 	bool wanted; /**< a writer waits: no further readers */
+	uint32_t measured; /**< of so many entries of the chain, */
+	uint64_t largest; /**< the largest image's bytes */
 };
 
 /** So many sentences about the system are remembered, to be logged once. */

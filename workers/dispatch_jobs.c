@@ -12,8 +12,7 @@
 #include "names.h"
 #include "undo.h"
 
-/** Images up to this size, with at most so many deltas to them that are not merged, are worth no hand-over. */
-#define HERE_BYTES (1u << 20)
+/** Images up to HERE_BYTES, with at most so many deltas to them that are not merged, are worth no hand-over. */
 #define HERE_DELTAS 64
 /** So are restores by difference, of images up to NEAR_BYTES, over deltas that are not more than NEAR_DELTAS bytes. */
 #define NEAR_BYTES (16u << 20)
@@ -77,29 +76,36 @@ static void use_end(struct dispatch *d, uint32_t kind, uint32_t module)
 
 /* ---- running jobs ----------------------------------------------------------------------------------------------- */
 
-/* Whether handing @job over would cost more than doing it. */
-static bool is_small(const struct dispatch *d, const struct op *op, const struct job *job)
+/* The size of the largest image in the module's chain: whatever is looked at on the way to any of them is no larger. */
+static uint64_t largest(struct dispatch *d, uint32_t module)
+{
+	struct module_use *use = use_of(d, module);
+	for (; use->measured < catalog_module(&d->store->catalog, module)->length; use->measured++) {
+		uint64_t size = chain_entry(&d->store->catalog, module, use->measured)->size;
+		use->largest = size > use->largest ? size : use->largest;
+	}
+	return use->largest;
+}
+
+/* Whether handing @job over would cost more than doing it, if files are as long as they should be. */
+static bool is_small(struct dispatch *d, const struct op *op, const struct job *job)
 {
 	if (d->never_inline || !op->single)
 		return false;
-	const struct catalog_module *module = catalog_module(&d->store->catalog, job->module);
-	uint64_t size = module->length ? chain_entry(&d->store->catalog, job->module, module->length - 1)->size : 0;
 	switch (job->kind) {
 	case JOB_RESTORE:
-		return job->stamp.entry == job->target ||
-		       (size <= HERE_BYTES &&
-		           chain_entry(&d->store->catalog, job->module, job->target)->size <= HERE_BYTES &&
-		           job->target <= store_work(d->store, job->module).tiers_to + HERE_DELTAS);
+		return job->target <= store_work(d->store, job->module).tiers_to + HERE_DELTAS &&
+		       largest(d, job->module) <= HERE_BYTES;
 	case JOB_COMMIT:
-		return module->length && size <= HERE_BYTES;
+		return catalog_module(&d->store->catalog, job->module)->length && largest(d, job->module) <= HERE_BYTES;
 	case JOB_PUBLISH:
-		return size <= HERE_BYTES;
+		return largest(d, job->module) <= HERE_BYTES;
 	default:
 		return false;
 	}
 }
 
-/* Whether it is a small step from what the backing file holds, as far as can be told without looking at files: the job
+/* Whether it is no step at all, or a small one, from what the backing file holds, as far as can be told without looking at files: the job
  * may say yet that this way does not lead there. */
 static bool is_near(const struct dispatch *d, const struct op *op, const struct job *job)
 {
@@ -108,6 +114,8 @@ static bool is_near(const struct dispatch *d, const struct op *op, const struct 
 	uint64_t bytes = 0;
 	if (d->never_inline || !op->single || job->kind != JOB_RESTORE || from >= length || to >= length)
 		return false;
+	if (from == to)
+		return true;
 	/* Back there are undo deltas, if they have been made. */
 	if (to < from && (length - 1 - to > UNDO_KEEP || store_work(d->store, job->module).undo_to < from))
 		return false;
@@ -120,13 +128,16 @@ static bool is_near(const struct dispatch *d, const struct op *op, const struct 
 	return true;
 }
 
-/* Returns whether that did it. */
-static bool run_near(struct dispatch *d, struct op *op, struct job *job)
+/* Does it at once, if that is quick. The job may find that it is not, and then has done nothing. Returns whether that did
+ * it. */
+static bool run_here(struct dispatch *d, struct op *op, struct job *job)
 {
 	struct job posted = *job;
-	if (!is_near(d, op, job))
+	bool small = is_small(d, op, job);
+	if (!small && !is_near(d, op, job))
 		return false;
-	job->flags |= JOB_NEAR;
+	if (!small)
+		job->flags |= JOB_NEAR;
 	job_run(&d->own, job);
 	if (!job->result && job->far) {
 		*job = posted;
@@ -225,12 +236,8 @@ void dispatch_start_job(struct dispatch *d, struct op *op, struct job *job)
 {
 	use_begin(d, job);
 	op->running++;
-	if (is_small(d, op, job)) {
-		job_run(&d->own, job);
-		d->jobs_here++;
-	} else if (!run_near(d, op, job)) {
+	if (run_here(d, op, job))
+		job_ended(d, op, job);
+	else
 		hand_over(d, op, job);
-		return;
-	}
-	job_ended(d, op, job);
 }

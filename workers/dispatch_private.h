@@ -6,6 +6,9 @@
 
 #include "dispatch.h"
 
+/** What the coordinator looks at itself: files, and images, of so many bytes. Restores by difference apart. */
+#define HERE_BYTES (1u << 20)
+
 /** A job at a worker: the pool's cookie. */
 struct flight {
 	struct op *op;

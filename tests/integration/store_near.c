@@ -83,6 +83,32 @@ Test(near, that_leads_nowhere_is_handed_over)
 	varve_vm_close(vm);
 }
 
+/* The coordinator has others to serve: what it does itself goes by how long the file is, not by what was committed. */
+Test(near, a_memory_that_has_become_long_is_committed_by_a_worker)
+{
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id m = id_of("M");
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", 5000, 'a', NULL);
+	uint64_t before = workers_sum(vm).jobs;
+	store_commit_one(vm, "M", 5000, 'b', NULL);
+	cr_assert_eq(workers_sum(vm).jobs, before);
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &m, &memory));
+	cr_assert_eq(truncate(store_path(store_file("M", NULL, "")), 50 << 20), 0);
+	must(varve_session_commit(session, NULL, NULL));
+	cr_assert_gt(workers_sum(vm).jobs, before);
+	/* It has been long: what was made of that is not for the coordinator either. */
+	struct varve_id small = store_commit_one(vm, "M", 5000, 'c', NULL);
+	store_commit_one(vm, "M", 5000, 'd', NULL);
+	struct varve_report report;
+	must(varve_restore(vm, &small, NULL, &report));
+	cr_assert_eq(report.workers, 1);
+	store_expect_fill("M", 5000, 'c');
+	varve_vm_close(vm);
+}
+
 /* Without undo deltas pages are rebuilt; with none that is right, too. */
 Test(near, does_without_undo_deltas)
 {
