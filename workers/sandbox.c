@@ -48,6 +48,11 @@ bool sandbox_denied(const char *part)
 	return list && strstr(list, part) != NULL;
 }
 
+bool sandbox_possible(enum sandbox_mode mode)
+{
+	return mode != SANDBOX_OFF && !SANITIZED;
+}
+
 static int no_sanitizer(void)
 {
 	return SANITIZED ? fail(ENOTSUP, "built with a sanitizer, whose runtime needs what a sandbox forbids") : 0;

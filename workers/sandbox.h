@@ -42,6 +42,9 @@ struct sandbox_result {
  */
 int sandbox_enter(enum sandbox_mode mode, const struct sandbox_needs *needs, struct sandbox_result *result);
 
+/** sandbox_possible() - whether it gives anything up at all in @mode: nothing can be where a sanitizer was built in. */
+bool sandbox_possible(enum sandbox_mode mode);
+
 /** sandbox_foresee() - what will probably come of it, as long as no worker has said so. */
 void sandbox_foresee(enum sandbox_mode mode, struct sandbox_result *result);
 

@@ -131,6 +131,10 @@ static void shed_descriptors(const struct worker_start *start)
 		keep[count++] = STDIN_FILENO;
 		keep[count++] = STDOUT_FILENO;
 	}
+	/* Standard error is a log, perhaps, that a worker could forge or cut: it stays with those only who may do all that
+	 * their user may. What a worker has to say the coordinator says. Nothing can be written to a directory either. */
+	if (sandbox_possible(start->setup->sandbox))
+		dup2(null >= 0 ? null : start->setup->base->fd, STDERR_FILENO);
 	qsort(keep, count, sizeof(keep[0]), compare_fds);
 	unsigned unique = 0, first = 0;
 	while (first < count && keep[first] < 0)

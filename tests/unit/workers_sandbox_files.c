@@ -84,6 +84,39 @@ Test(sandbox_files, all_that_jobs_do_with_files_of_the_store_is_possible)
 	cr_assert_eq(notices, strcmp(pool_sandbox(pool), "on") ? 1 : 0, "%s", all_notices);
 }
 
+/* The first descriptor of a regular file outside of the store that can be written to. */
+static int has_a_way_out(struct job_context *context)
+{
+	struct stat st;
+	(void)context;
+	for (int fd = 0; fd < 1024; fd++) {
+		int flags = fcntl(fd, F_GETFL);
+		if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+			return fd;
+	}
+	(void)!ftruncate(STDERR_FILENO, 0);
+	(void)!write(STDERR_FILENO, "forged", 6);
+	return -EACCES;
+}
+
+/* The log of `varve serve store 2>>log` is what the operator believes. */
+Test(sandbox_files, the_log_can_be_neither_cut_nor_forged)
+{
+	char path[160], log[16] = "";
+	snprintf(path, sizeof(path), "%s/file", outside);
+	int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC), err = dup(STDERR_FILENO);
+	cr_assert(fd >= 0 && ftruncate(fd, 0) == 0 && write(fd, "log", 3) == 3);
+	dup2(fd, STDERR_FILENO);
+	open_confined();
+	int result = result_of(has_a_way_out);
+	dup2(err, STDERR_FILENO);
+	close(err);
+	cr_assert_eq(result, -EACCES, "descriptor %d", result);
+	cr_assert_eq(pread(fd, log, sizeof(log) - 1, 0), 3);
+	cr_assert_str_eq(log, "log");
+	close(fd);
+}
+
 /* ---- what the store stands on ------------------------------------------------------------------------------------ */
 
 static const char *const stands_on[] = {"commits", image, ".varve/journal", ".varve/lock"};
