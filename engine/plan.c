@@ -137,7 +137,8 @@ static bool undo_is_cheaper(
 {
 	uint32_t last = catalog_module(context->catalog, module)->length - 1;
 	uint64_t back = 0, there;
-	if (last - to > UNDO_KEEP || context->priv->fd < 0)
+	/* To the last there are none to be undone. */
+	if (last - to > UNDO_KEEP || (context->priv->fd < 0 && last != to))
 		return false;
 	there = plan_work(forward);
 	for (uint32_t i = last; i > to && back < there; i--)

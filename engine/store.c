@@ -89,8 +89,12 @@ void store_unlock(struct store *store)
 
 int store_lock(struct store *store, const char *path, bool create, int lock)
 {
-	*store =
-	    (struct store) {.path = path, .base.fd = -1, .own.fd = -1, .priv.fd = -1, .lock = lock, .session.lock = -1};
+	*store = (struct store) {.path = path,
+	    .base.fd = -1,
+	    .own = {-1, PRIVATE "/"},
+	    .priv = {-1, PRIVATE "/" MODULES "/"},
+	    .lock = lock,
+	    .session.lock = -1};
 	int r = open_base(store, create);
 	if (r)
 		return r;

@@ -60,6 +60,8 @@ static int open_beneath(int parent, const char *name, int flags, mode_t mode, ui
 
 int file_open_raw(const struct dir *dir, const char *name, int flags, bool cached)
 {
+	if (dir->fd < 0)
+		return -ENOENT;
 	if (cached && atomic_load_explicit(&no_openat2, memory_order_relaxed))
 		return -EAGAIN;
 	int fd = open_beneath(dir->fd, name, flags | FILE_OPEN_FLAGS, 0, cached ? RESOLVE_CACHED : 0);
@@ -125,6 +127,8 @@ int file_stat(const struct dir *dir, const char *name, struct stat *st)
 	int rc = file_name_check(dir, name);
 	if (rc)
 		return rc;
+	if (dir->fd < 0)
+		return -ENOENT;
 	if (fstatat(dir->fd, name, st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	return errno == ENOENT ? -ENOENT : fail_sys(errno, "%s%s can not be looked at", dir->label, name);

@@ -21,7 +21,7 @@
 #define FILE_TEMPORARY ".tmp"
 
 struct dir {
-	int fd; /**< -1: not open */
+	int fd; /**< -1: not open; no file is in it then: -ENOENT */
 	const char
 	    *label; /**< put before names in messages: "" for the base directory, ".varve/" for the private one */
 };

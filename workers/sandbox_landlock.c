@@ -190,7 +190,8 @@ static int allow_all(int ruleset, const struct sandbox_needs *needs, uint64_t ha
 	uint64_t makes = writes | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG;
 
 	int err = allow(ruleset, needs->base->fd, reads);
-	if (err == 0)
+	/* Where the store can only be read there may be none. */
+	if (err == 0 && needs->priv->fd >= 0)
 		err = allow(ruleset, needs->priv->fd, makes);
 	if (err == 0)
 		err = allow_backing_files(ruleset, needs, writes);

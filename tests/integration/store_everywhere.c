@@ -70,17 +70,21 @@ Test(everywhere, without_dev_shm_all_is_as_with_it)
 	life_undisturbed("without /dev/shm");
 }
 
-Test(everywhere, what_is_mounted_for_reading_can_be_looked_at_verified_and_checked_out)
+/* @without: a copy that has no .varve/, as of a backup. */
+static void look_at_what_is_mounted_for_reading(bool without)
 {
 	struct varve_session *session;
 	struct varve_log *log;
 	struct varve_id ids[3];
+	struct varve_stat *stat;
 	struct varve_vm *vm = store_open();
 	for (int k = 0; k < 3; k++)
 		ids[k] = store_commit_one(vm, "M", SIZE, 'a' + k, NULL);
 	must(varve_persist(vm));
 	varve_vm_close(vm);
 	end_processes();
+	if (without)
+		cr_assert_eq(rename(store_path(".varve"), store_path("../aside")), 0);
 	if (!own_mounts() || mount(store_path(""), store_path(""), NULL, MS_BIND, NULL) < 0 ||
 	    mount(NULL, store_path(""), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0)
 		cr_skip_test("mounting is not allowed here");
@@ -100,6 +104,9 @@ Test(everywhere, what_is_mounted_for_reading_can_be_looked_at_verified_and_check
 	must_fail(varve_session_begin(vm, 0, &session), -EROFS);
 	must_fail(varve_restore(vm, &ids[0], NULL, NULL), -EROFS);
 	cr_assert(strstr(varve_last_error(), "read"), "%s", varve_last_error());
+	must(varve_stat(vm, &stat));
+	cr_assert(!strstr(stat->sandbox_reason, "Bad file"), "%s", stat->sandbox_reason);
+	varve_stat_free(stat);
 	varve_vm_close(vm);
 	/* Nobody could connect to it, so it must not say that it is ready. */
 	struct service service = service_start(NULL);
@@ -109,6 +116,16 @@ Test(everywhere, what_is_mounted_for_reading_can_be_looked_at_verified_and_check
 	cr_assert(strstr(service_log(&service), "can only be read"), "%s", service_log(&service));
 	close(service.err);
 	umount2(store_path(""), MNT_DETACH);
+}
+
+Test(everywhere, what_is_mounted_for_reading_can_be_looked_at_verified_and_checked_out)
+{
+	look_at_what_is_mounted_for_reading(false);
+}
+
+Test(everywhere, so_can_a_copy_of_only_what_is_in_sight)
+{
+	look_at_what_is_mounted_for_reading(true);
 }
 
 /* ---- a long path ---------------------------------------------------------------------------------------------------- */

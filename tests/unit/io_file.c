@@ -388,3 +388,16 @@ Test(file, failures_leak_no_descriptor)
 	cr_assert_eq(fixture_descriptors(), before);
 	buf_free(&b);
 }
+
+/* A store that can only be read may have no .varve/: whoever looks there finds nothing, and no error. */
+Test(file, a_directory_that_is_not_open_has_no_files)
+{
+	const struct dir none = {-1, "none/"};
+	struct buf b = {0};
+	struct stat st;
+	cr_assert_eq(file_open(&none, "name", O_RDONLY), -ENOENT);
+	cr_assert(strstr(err_text(), "none/name"), "%s", err_text());
+	cr_assert_eq(file_stat(&none, "name", &st), -ENOENT);
+	cr_assert_eq(file_load(&none, "name", 100, &b), -ENOENT);
+	cr_assert(!file_exists(&none, "name"));
+}
