@@ -152,6 +152,11 @@ void history_begin_file(const struct history *history, uint64_t sequence, struct
  */
 int history_load(struct history *history, const void *bytes, size_t size, uint64_t *good);
 
+/** history_lacks() - whether a file that history_load() has refused with -ESTALE goes on from more than there is, of the
+ * same store: from so many commits, and record @sequence. */
+bool history_lacks(
+    const struct history *history, const void *bytes, size_t size, uint32_t *commits, uint64_t *sequence);
+
 /** history_dump() - the whole history as a fresh file of records (for compaction): the same commits, and sequence
  * numbers that go on to history->sequence, which it may raise. Returns 0 or -ENOMEM; then nothing was added. */
 int history_dump(struct history *history, struct buf *records);

@@ -48,11 +48,9 @@ static int check_basis(const struct history *history, const struct store_record 
 	return 0;
 }
 
-static int load_store(struct loader *l, uint64_t sequence, struct cursor *c)
+static int parse_store(uint64_t sequence, struct cursor *c, struct store_record *store)
 {
-	struct history *history = l->history;
 	uint8_t magic[sizeof(STORE_MAGIC) - 1];
-	struct store_record store;
 	cursor_copy(c, magic, sizeof(magic));
 	uint32_t format = cursor_u32(c);
 	if (c->bad || memcmp(magic, STORE_MAGIC, sizeof(magic)) != 0)
@@ -60,14 +58,23 @@ static int load_store(struct loader *l, uint64_t sequence, struct cursor *c)
 	if (format != STORE_FORMAT)
 		return fail(
 		    EPROTONOSUPPORT, "format %u, which this version of Varve does not know: use a newer one", format);
-	cursor_copy(c, store.store, sizeof(store.store));
-	store.through = cursor_u64(c);
-	store.modules = cursor_u32(c);
-	store.commits = cursor_u32(c);
-	cursor_copy(c, &store.newest, sizeof(store.newest));
-	if (c->bad || cursor_left(c) || store.through < sequence)
+	cursor_copy(c, store->store, sizeof(store->store));
+	store->through = cursor_u64(c);
+	store->modules = cursor_u32(c);
+	store->commits = cursor_u32(c);
+	cursor_copy(c, &store->newest, sizeof(store->newest));
+	if (c->bad || cursor_left(c) || store->through < sequence)
 		return fail(EBADMSG, "the first record of a history is not of its form");
-	int ret = check_basis(history, &store, sequence);
+	return 0;
+}
+
+static int load_store(struct loader *l, uint64_t sequence, struct cursor *c)
+{
+	struct history *history = l->history;
+	struct store_record store;
+	int ret = parse_store(sequence, c, &store);
+	if (!ret)
+		ret = check_basis(history, &store, sequence);
 	if (ret)
 		return ret;
 	l->through = store.through;
@@ -77,6 +84,33 @@ static int load_store(struct loader *l, uint64_t sequence, struct cursor *c)
 		history->index->loaded = true;
 	}
 	return 0;
+}
+
+/* What a file's first record says was there when it was made. */
+struct basis {
+	struct store_record store;
+	uint64_t sequence;
+	bool known;
+};
+
+static int read_basis(void *arg, enum record_type type, uint64_t sequence, struct cursor *c)
+{
+	struct basis *basis = arg;
+	basis->known = type == RECORD_STORE && !parse_store(sequence, c, &basis->store);
+	basis->sequence = sequence;
+	return 1; /* the others are of no interest */
+}
+
+bool history_lacks(const struct history *history, const void *bytes, size_t size, uint32_t *commits, uint64_t *sequence)
+{
+	struct basis basis = {.known = false};
+	struct record_scan scan;
+	record_read(bytes, size, read_basis, &basis, &scan);
+	*commits = basis.store.commits;
+	*sequence = basis.sequence;
+	bool same = basis.known &&
+	            (!history->index->loaded || memcmp(basis.store.store, history->store, sizeof(history->store)) == 0);
+	return same && (basis.store.commits > history->count || basis.sequence > history->sequence);
 }
 
 /* ---- the others -------------------------------------------------------------------------------------------------- */

@@ -44,7 +44,7 @@ static int cut(const struct dir *dir, const char *name, uint64_t good)
 	return r;
 }
 
-static int load_commits(struct journal *j, struct buf *b, struct buf *notices)
+static int load_commits(struct journal *j, struct buf *b)
 {
 	int r = file_load(j->base, COMMITS, LOAD_MAX, b);
 	if (r == -ENOENT)
@@ -66,11 +66,35 @@ static int load_commits(struct journal *j, struct buf *b, struct buf *notices)
 	j->commits_size = good;
 	j->persisted = j->history->count;
 	j->sequence = j->history->sequence;
-	if (good == b->size)
+	j->torn = good < b->size;
+	return 0;
+}
+
+/* What is behind the end of `commits`, which had @size bytes, goes, unless that is what is left of persisted commits. */
+static int cut_commits(struct journal *j, size_t size, struct buf *notices)
+{
+	if (!j->torn || j->missing[0])
 		return 0;
 	notice(notices, "%s: the last %llu bytes, of a record that was not written to its end, were cut off", COMMITS,
-	    (unsigned long long)(b->size - good));
-	return j->read_only ? 0 : cut(j->base, COMMITS, good);
+	    (unsigned long long)(size - j->commits_size));
+	j->torn = false;
+	return j->read_only ? 0 : cut(j->base, COMMITS, j->commits_size);
+}
+
+/* The journal goes on from what `commits` does not have any more. It stays: nothing else knows of it. */
+static void miss(struct journal *j, uint32_t commits, uint64_t sequence, struct buf *notices)
+{
+	const struct history *history = j->history;
+	if (commits > history->count)
+		snprintf(j->missing, sizeof(j->missing), "%u commits were persisted, only %u are there", commits,
+		    history->count);
+	else
+		snprintf(j->missing, sizeof(j->missing), "it had %llu records, of which only %llu are there",
+		    (unsigned long long)sequence, (unsigned long long)history->sequence);
+	notice(notices,
+	    "%s: %s; bring it back from a backup, or go on without: the next commit puts .varve/%s aside, as "
+	    ".varve/%s.old",
+	    COMMITS, j->missing, JOURNAL, JOURNAL);
 }
 
 /* A journal that does not fit `commits` is put aside: somebody has brought back an older or another `commits`. */
@@ -125,6 +149,12 @@ static int load_journal(struct journal *j, struct buf *b, struct buf *notices)
 		    JOURNAL);
 		return j->read_only ? 0 : file_unlink(j->priv, JOURNAL);
 	}
+	uint32_t commits;
+	uint64_t sequence;
+	if (r == -ESTALE && history_lacks(j->history, b->data, b->size, &commits, &sequence)) {
+		miss(j, commits, sequence, notices);
+		return 0;
+	}
 	if (r == -ESTALE || r == -EBADMSG)
 		return put_aside(j, notices, err_text());
 	if (r)
@@ -150,9 +180,12 @@ int journal_open(struct journal *j, const struct dir *base, const struct dir *pr
 {
 	*j = (struct journal) {.base = base, .priv = priv, .history = history, .read_only = read_only};
 	struct buf b = {0};
-	int r = load_commits(j, &b, notices);
+	int r = load_commits(j, &b);
+	size_t size = b.size;
 	if (!r)
 		r = load_journal(j, &b, notices);
+	if (!r)
+		r = cut_commits(j, size, notices);
 	buf_free(&b);
 	return r;
 }
@@ -219,6 +252,21 @@ static int start_journal(struct journal *j, uint64_t sequence, bool sync)
 	return r;
 }
 
+/* Before anything is added where persisted commits are missing. A move of the current commit leaves the journal. */
+static int go_on(struct journal *j, bool moves)
+{
+	int r = j->torn ? cut(j->base, COMMITS, j->commits_size) : 0;
+	if (r)
+		return r;
+	j->torn = false;
+	if (moves || !j->missing[0])
+		return 0;
+	r = file_rename(j->priv, JOURNAL, j->priv, JOURNAL ".old");
+	if (!r)
+		j->missing[0] = 0;
+	return r;
+}
+
 int journal_append(struct journal *j, const struct buf *records, bool moves, bool sync)
 {
 	if (records->bad)
@@ -229,6 +277,9 @@ int journal_append(struct journal *j, const struct buf *records, bool moves, boo
 	int r = fault_at("journal.append");
 	if (r)
 		return fail_sys(-r, ".varve/%s", JOURNAL);
+	r = go_on(j, moves);
+	if (r)
+		return r;
 	if (moves && j->persisted_once && !journal_unpersisted(j)) {
 		r = append(
 		    j->base, COMMITS, records->data, records->size, j->commits_size, &j->commits_room, false, sync);
@@ -314,7 +365,7 @@ int journal_persist(struct journal *j, bool sync)
 	if (j->read_only)
 		return fail(
 		    EROFS, "the store can only be read: its file system is read-only, or its directory not writable");
-	if (j->persisted_once && !journal_unpersisted(j) && !j->unsynced)
+	if ((j->persisted_once || j->missing[0]) && !journal_unpersisted(j) && !j->unsynced)
 		return 0;
 	int r = write_commits(j, sync);
 	if (r)

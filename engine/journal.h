@@ -11,6 +11,7 @@
 #ifndef ENGINE_JOURNAL_H
 #define ENGINE_JOURNAL_H
 
+#include "err.h"
 #include "file.h"
 #include "history.h"
 
@@ -30,6 +31,10 @@ struct journal {
 	uint64_t sequence; /**< of its last record, as it was loaded */
 	bool repeats; /**< the journal has records that `commits` has, too: appending it would write them twice */
 	bool unsynced; /**< something was appended to `commits` and not synced */
+	bool torn; /**< there is something behind the end of `commits`, to be cut off before it is appended to */
+	char missing
+	    [ERR_TEXT]; /**< what was persisted and is not there, as the journal says; "": nothing. Until there is
+	                         * another commit neither file is changed, but that the current commit may move */
 };
 
 /** journal_open() - load both files into the (empty) history. What had to be cut or put aside is appended to @notices,

@@ -117,15 +117,22 @@ static int know_all(struct op_verify *v)
 	return 0;
 }
 
+/* What there is to say of a file that no commit refers to. */
+static const char *needless(const struct op_verify *v, const char *name)
+{
+	if (name_parse(name, NULL, NULL, NULL) == NAME_OTHER)
+		return "this file is not the store's";
+	if (v->op.store->journal.missing[0])
+		return "no commit that is there refers to this file; keep it for those that are missing";
+	return "no commit refers to this file; it can be removed";
+}
+
 static int look_at(void *arg, const char *name)
 {
 	struct op_verify *v = arg;
 	uint64_t hash = hash64(name, strlen(name));
 	if (!bsearch(&hash, v->known, v->known_count, sizeof(hash), by_value))
-		op_verify_found(&v->op, false, name,
-		    name_parse(name, NULL, NULL, NULL) == NAME_OTHER
-		        ? "this file is not the store's"
-		        : "no commit refers to this file; it can be removed");
+		op_verify_found(&v->op, false, name, needless(v, name));
 	return 0;
 }
 
@@ -137,6 +144,10 @@ static void check_commits(struct op_verify *v)
 	struct catalog catalog;
 	struct history history;
 	uint64_t good = 0;
+	if (store->journal.missing[0]) {
+		v->report.damaged++;
+		op_verify_found(&v->op, true, "commits", store->journal.missing);
+	}
 	int r = file_load(&store->base, "commits", (size_t)1 << 36, &b);
 	if (r == -ENOENT)
 		return;

@@ -258,7 +258,11 @@ int store_open(struct store *store, struct job_context *own, enum varve_sync syn
 		r = file_unlink(&store->own, CLEAN);
 	if (r || clean)
 		return r;
-	mend(store, own);
+	/* What files would be mended to is not what they were: that is left until it is clear what there is. */
+	if (store->journal.missing[0])
+		store->unmended = true;
+	else
+		mend(store, own);
 	store->unsettled = store->history.current != COMMIT_NONE;
 	return 0;
 }

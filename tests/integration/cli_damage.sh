@@ -58,6 +58,19 @@ says 'restore it from a backup'
 exits 3 serve store
 says "$PWD/store: commits: at offset "
 
+promise 'persisted commits that are cut off are damage, also at the second look'
+rm -rf store
+cp -a whole store
+image one 10000 one
+exits 0 commit store "$(id A)=one"
+truncate -s -20 store/commits
+for k in 1 2; do
+	exits 0 log store
+	says 'commits were persisted, only'
+	exits 3 verify store
+	holds grep -q '^damaged: commits: .* commits were persisted, only' out
+done
+
 promise 'what does not belong there is told, and is no damage'
 rm -rf store
 cp -a whole store

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -179,6 +180,76 @@ Test(records, commits_must_be_a_file)
 	vm = store_open();
 	cr_assert(look(vm, COMMITS, "put back") == COMMITS);
 	varve_vm_close(vm);
+}
+
+static void must_be_said(struct varve_vm *vm, size_t there)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "%d commits were persisted, only %zu are there", COMMITS, there);
+	cr_assert(strstr(varve_vm_notice(vm), text), "%s", varve_vm_notice(vm));
+	cr_assert(!strstr(varve_vm_notice(vm), "not persisted"), "%s", varve_vm_notice(vm));
+	struct varve_verify_report report;
+	must(varve_verify(vm, NULL, NULL, &report));
+	cr_assert_geq(report.damaged, 1);
+}
+
+/* Whoever looks must be able to look again, and to bring back what was lost. */
+Test(records, persisted_commits_that_are_missing_are_told_of_and_what_proves_it_stays)
+{
+	size_t size[2], count = 0;
+	struct varve_vm *vm = store_open();
+	must(varve_persist(vm));
+	varve_vm_close(vm);
+	end_processes();
+	char *whole = file_get("commits", &size[0]), *journal = file_get(JOURNAL, &size[1]);
+	long cut = (long)saved_size[0] + 20;
+	cr_assert_eq(truncate(store_path("commits"), cut), 0);
+	for (int i = 0; i < 3; i++) {
+		vm = store_open();
+		count = look(vm, PERSISTED, "cut");
+		cr_assert_eq(count, PERSISTED);
+		must_be_said(vm, count);
+		must(varve_persist(vm));
+		if (i == 1)
+			kill(coordinator_pid(vm), SIGKILL);
+		varve_vm_close(vm);
+		end_processes();
+		cr_assert(store_holds("commits", whole, (size_t)cut) && store_holds(JOURNAL, journal, size[1]));
+	}
+	file_put("commits", whole, size[0]);
+	vm = store_open();
+	cr_assert_eq(look(vm, COMMITS, "brought back"), COMMITS);
+	cr_assert_str_eq(varve_vm_notice(vm), "");
+	expect_verified(vm, NULL);
+	varve_vm_close(vm);
+	end_processes();
+
+	/* Going back is no going on. */
+	cr_assert_eq(truncate(store_path("commits"), cut), 0);
+	for (int i = 0; i < 2; i++) {
+		vm = store_open();
+		must_be_said(vm, count);
+		must(varve_restore(vm, &commits[i], NULL, NULL));
+		store_expect_fill("M", SIZE, 'a' + i);
+		must(varve_persist(vm));
+		varve_vm_close(vm);
+		end_processes();
+		cr_assert(store_holds(JOURNAL, journal, size[1]));
+	}
+	vm = store_open();
+	must_be_said(vm, count);
+	store_commit_one(vm, "M", SIZE, 'z', NULL);
+	must(varve_persist(vm));
+	expect_verified(vm, NULL);
+	varve_vm_close(vm);
+	end_processes();
+	cr_assert(store_holds(JOURNAL ".old", journal, size[1]));
+	vm = store_open();
+	cr_assert_str_eq(varve_vm_notice(vm), "");
+	store_expect_fill("M", SIZE, 'z');
+	varve_vm_close(vm);
+	free(whole);
+	free(journal);
 }
 
 /* Somebody brings back an older `commits` from a backup, and not the rest. */
