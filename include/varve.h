@@ -128,7 +128,7 @@ struct varve_options {
  *
  * Returns 0, or -ENOENT, -ENOTDIR, -EPERM (the directory belongs to another user), -EBADMSG (`commits` is damaged),
  * -EPROTONOSUPPORT (`commits`, or the running coordinator, is of another version), -ENOEXEC (the coordinator program
- * was not found).
+ * was not found), -ENOSYS (/proc is not mounted).
  */
 VARVE_API int varve_vm_open(const char *base_dir, const struct varve_options *options, struct varve_vm **vm);
 

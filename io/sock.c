@@ -48,6 +48,15 @@ static int sock_address(struct sockaddr_un *address, const struct dir *dir, cons
 	return 0;
 }
 
+/* Whether that way to a name is not there: a jail, or a container, that has no /proc. -ENOSYS with a sentence. */
+static int sock_no_proc(int err, const struct dir *dir, const char *name)
+{
+	if (err != ENOENT || access("/proc/self/fd", F_OK) == 0)
+		return 0;
+	return fail(ENOSYS, "%s%s: without /proc there is no way to it: mount /proc (mount -t proc proc /proc)",
+	    dir->label, name);
+}
+
 /* Only a socket may be replaced, or connected to: 1 if there is one, 0 if nothing has the name. */
 static int sock_there(const struct dir *dir, const char *name)
 {
@@ -87,8 +96,11 @@ static int bind_and_listen(int fd, const struct dir *dir, const char *name, mode
 
 	unlinkat(dir->fd, fresh, 0);
 	/* Linux gives the name the mode that the socket has when it is bound. */
-	if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return fail_sys(errno, "%s%s: the socket can not be made", dir->label, name);
+	if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		int err = errno;
+		rc = sock_no_proc(err, dir, name);
+		return rc ? rc : fail_sys(err, "%s%s: the socket can not be made", dir->label, name);
+	}
 	if (fstatat(dir->fd, fresh, &st, AT_SYMLINK_NOFOLLOW) < 0 || listen(fd, SOMAXCONN) < 0 ||
 	    renameat(dir->fd, fresh, dir->fd, name) < 0) {
 		rc = fail_sys(errno, "%s%s: the socket can not be opened for connections", dir->label, name);
@@ -184,6 +196,9 @@ int sock_connect(const struct dir *dir, const char *name)
 	if (!rc)
 		return fd;
 	close(fd);
+	int no_proc = sock_no_proc(-rc, dir, name);
+	if (no_proc)
+		return no_proc;
 	if (rc == -ENOENT || rc == -ECONNREFUSED || rc == -EAGAIN)
 		return rc;
 	return fail_sys(-rc, "%s%s: can not connect", dir->label, name);

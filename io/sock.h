@@ -37,7 +37,8 @@ void sock_unlink(const struct dir *dir, const char *name, ino_t inode);
 int sock_take_over(int listener, const struct dir *dir, const char *name);
 
 /** sock_connect() - connect to it, without waiting; the socket is a blocking one. Returns a descriptor or -errno (-ENOENT,
- * -ECONNREFUSED: no one listens; -EAGAIN: more connections wait to be accepted than may; all without a sentence). */
+ * -ECONNREFUSED: no one listens; -EAGAIN: more connections wait to be accepted than may; all without a sentence. -ENOSYS:
+ * there is no /proc). */
 int sock_connect(const struct dir *dir, const char *name);
 
 /** sock_accept() - the next connection, non-blocking; -EAGAIN if there is none. */
