@@ -140,7 +140,7 @@ void sandbox_foresee(enum sandbox_mode mode, struct sandbox_result *result)
 	}
 	if (note(SANDBOX_ON, no_sanitizer(), &missing, result) < 0 || missing)
 		return;
-	note(SANDBOX_ON, landlock_check(), &missing, result);
+	note(SANDBOX_ON, landlock_try(), &missing, result);
 	note(SANDBOX_ON, landlock_gaps(false), &missing, result);
 	unsigned before = missing;
 	note(SANDBOX_ON, filter_check(), &missing, result);
@@ -153,7 +153,7 @@ int sandbox_check(void)
 {
 	int err = no_sanitizer();
 	if (err == 0)
-		err = landlock_check();
+		err = landlock_try();
 	if (err == 0)
 		err = landlock_gaps(false);
 	if (err == 0)

@@ -55,9 +55,11 @@ int sandbox_check(void);
 /* ---- for sandbox*.c only ---- */
 
 /** landlock_enter() - files beneath @needs->base only; no network, and no signals to others, where the kernel can.
- * landlock_check() - whether it would. Return 0, or -errno with a sentence. */
+ * landlock_check() - whether it is there; landlock_try() - and may be entered, which takes a fork. Return 0, or -errno with
+ * a sentence. */
 int landlock_enter(const struct sandbox_needs *needs);
 int landlock_check(void);
+int landlock_try(void);
 
 /** landlock_gaps() - what an older Landlock lets through in spite of the filter of system calls; @alone: what that would
  * see to, if it were there. Returns 0, or -errno with a sentence. */

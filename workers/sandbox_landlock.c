@@ -27,8 +27,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "catalog.h"
@@ -98,6 +100,24 @@ int landlock_check(void)
 {
 	int version = abi();
 	return version < 0 ? explain(-version) : 0;
+}
+
+/* What entering it would end with, tried by a process that is ended by that: no ruleset is what it should complain of. */
+int landlock_try(void)
+{
+	int err = landlock_check(), status = 0;
+	if (err < 0)
+		return err;
+	pid_t child = fork();
+	if (child == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		syscall(SYS_landlock_restrict_self, -1, 0);
+		_exit(errno == EBADF ? 0 : errno);
+	}
+	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	/* Where there is no child nobody knows. */
+	return WIFEXITED(status) && WEXITSTATUS(status) ? explain(WEXITSTATUS(status)) : 0;
 }
 
 int landlock_gaps(bool alone)

@@ -128,6 +128,28 @@ Test(everywhere, so_can_a_copy_of_only_what_is_in_sight)
 	look_at_what_is_mounted_for_reading(true);
 }
 
+/* ---- no /proc --------------------------------------------------------------------------------------------------------- */
+
+/* Sockets are reached by way of it. "There is no store" would send whoever hears it looking in the wrong place. */
+Test(everywhere, without_proc_it_is_said_that_proc_is_needed)
+{
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", SIZE, 'a', NULL);
+	if (!own_mounts() || mount("none", "/proc", "tmpfs", 0, "mode=755,size=4k") < 0)
+		cr_skip_test("mounting is not allowed here");
+	for (int i = 0; i < 2; i++) {
+		struct varve_vm *other = NULL;
+		/* One that runs, and then one that would have to be started. */
+		must_fail(varve_vm_open(store_path(""), NULL, &other), -ENOSYS);
+		cr_assert(strstr(varve_last_error(), "/proc"), "%s", varve_last_error());
+		if (i == 0)
+			varve_vm_close(vm);
+		while (i == 0 && access(store_path(".varve/socket"), F_OK) == 0)
+			usleep(1000);
+	}
+	umount2("/proc", MNT_DETACH);
+}
+
 /* ---- a long path ---------------------------------------------------------------------------------------------------- */
 
 /* Directories in directories, so that the path of the last has so many characters. */
@@ -207,14 +229,14 @@ Test(everywhere, an_ordinary_user_with_the_usual_limits_lacks_nothing)
 
 /* ---- no io_uring ------------------------------------------------------------------------------------------------------ */
 
-/* The call is not there at all, as in an old or a hardened kernel, or behind some container's filter. */
-static void forget_io_uring(void)
+/* System calls @from to @to are not there, as in an old or a hardened kernel, or behind some container's filter. */
+static void forget_calls(unsigned from, unsigned to, unsigned err)
 {
 	struct sock_filter code[] = {
 	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, SYS_io_uring_setup, 0, 2),
-	    BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, SYS_io_uring_register, 1, 0),
-	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, from, 0, 2),
+	    BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, to, 1, 0),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err),
 	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = {sizeof(code) / sizeof(*code), code};
@@ -226,13 +248,36 @@ Test(everywhere, a_system_that_knows_no_io_uring_is_read_from_by_other_means)
 {
 	struct varve_stat *stat;
 	unsetenv("VARVE_IO");
-	forget_io_uring();
+	forget_calls(SYS_io_uring_setup, SYS_io_uring_register, ENOSYS);
 	life_undisturbed("without io_uring");
 	struct varve_vm *vm = store_open();
 	expect_verified(vm, NULL);
 	must(varve_stat(vm, &stat));
 	cr_assert(strcmp(stat->io_method, "pread") == 0 && strlen(stat->io_reason) > 10, "%s: %s", stat->io_method,
 	    stat->io_reason);
+	varve_stat_free(stat);
+	varve_vm_close(vm);
+}
+
+/* ---- no Landlock ------------------------------------------------------------------------------------------------------ */
+
+/* That it is there does not mean that it may be entered; and status has to say so before a worker has tried. */
+Test(everywhere, a_sandbox_that_can_not_be_entered_is_partial_from_the_first_look_on)
+{
+	struct varve_stat *stat;
+	struct varve_vm *vm = store_open();
+	must(varve_stat(vm, &stat));
+	bool whole = strcmp(stat->sandbox, "on") == 0;
+	varve_stat_free(stat);
+	varve_vm_close(vm);
+	end_processes();
+	if (!whole)
+		cr_skip_test("there is no sandbox here, or not all of it");
+	forget_calls(SYS_landlock_restrict_self, SYS_landlock_restrict_self, EPERM);
+	vm = store_open();
+	must(varve_stat(vm, &stat));
+	cr_assert_str_eq(stat->sandbox, "partial");
+	cr_assert(strstr(stat->sandbox_reason, "Landlock"), "%s", stat->sandbox_reason);
 	varve_stat_free(stat);
 	varve_vm_close(vm);
 }
