@@ -156,6 +156,8 @@ static inline void round_trip(const uint8_t *old, uint64_t old_size, const uint8
 	struct image_hash hash;
 
 	encode(old, old_size, new, new_size);
+	/* A longer one would not be read. */
+	cr_assert_leq(c.file.size, delta_most(new_size));
 	uint8_t *bytes = malloc(c.file.size);
 	cr_assert(bytes);
 	memcpy(bytes, c.file.data, c.file.size);

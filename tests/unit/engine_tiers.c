@@ -422,6 +422,27 @@ Test(tiers, can_not_be_made_of_a_damaged_delta)
 	chain_free(chain);
 }
 
+/* Its checksum is over all of it: whoever can write the file could have a reader look at gigabytes of holes. */
+Test(tiers, one_that_is_longer_than_a_delta_can_be_is_none)
+{
+	struct chain *chain = chain_history(1, 20, ROOM, scatter);
+	struct tier tier = {1, 0};
+	chain_tiers(chain);
+	struct warm_module *kept = warm_module(&chain_context, chain->module);
+	for (uint64_t size = delta_most(ROOM); size <= delta_most(ROOM) + 1; size++) {
+		struct tier_writer w;
+		uint64_t offset, is;
+		cr_assert_eq(tier_begin(&chain_context, chain->module, &w), 0);
+		cr_assert_eq(ftruncate(w.fd, (off_t)(w.end + size)), 0);
+		cr_assert_eq(tier_end(&chain_context, chain->module, tier, &w, w.end, size, 0), 0);
+		const struct map *file = warm_tiers(&chain_context, kept, chain->module);
+		cr_assert_eq(
+		    tier_find(&chain_context, chain->module, file, tier, &offset, &is), size == delta_most(ROOM));
+	}
+	chain_restore(chain, 9, false);
+	chain_free(chain);
+}
+
 /* ---- undo deltas ------------------------------------------------------------------------------------------------- */
 
 /* Back by one is the most frequent restore of all: it may cost what was changed, and no more. */
