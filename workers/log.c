@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "names.h"
+#include "utf8.h"
 
 static struct {
 	enum log_level level;
@@ -103,29 +104,36 @@ static bool is_plain(const char *value)
 	return length > 0;
 }
 
-/* UTF-8 stays as it is; a control character of any kind would have to be encoded as one of these bytes. */
+/* The character at @c, as it stands between quotes: UTF-8 stays as it is, but for what ends a line or moves a cursor; of
+ * what is no UTF-8 each byte is written as its number. Returns how many bytes were taken. */
+static size_t quote(const unsigned char *c, char text[8])
+{
+	size_t length = utf8_length(c);
+	bool latin = length == 2 && c[0] == 0xc2 && c[1] < 0xa0;
+	if (*c == '"' || *c == '\\')
+		snprintf(text, 8, "\\%c", *c);
+	else if (*c == '\n')
+		snprintf(text, 8, "\\n");
+	else if (!length || *c < 0x20 || *c == 0x7f || latin)
+		snprintf(text, 8, "\\x%02x", latin ? c[1] : c[0]);
+	else
+		snprintf(text, 8, "%.*s", (int)length, (const char *)c);
+	return length ? length : 1;
+}
+
 static void add_quoted(struct log_entry *entry, const char *value)
 {
 	char text[8];
 	/* The end is kept free, so that a value that is cut is still closed. */
 	size_t room = sizeof(entry->text) - 64;
 	add(entry, "\"", 1);
-	for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
+	for (const unsigned char *c = (const unsigned char *)value; *c;) {
 		if (entry->length > room) {
 			add(entry, "...", 3);
 			break;
 		}
-		bool latin = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
-		if (*c == '"' || *c == '\\')
-			snprintf(text, sizeof(text), "\\%c", *c);
-		else if (*c == '\n')
-			snprintf(text, sizeof(text), "\\n");
-		else if (*c < 0x20 || *c == 0x7f || latin)
-			snprintf(text, sizeof(text), "\\x%02x", latin ? c[1] : c[0]);
-		else
-			snprintf(text, sizeof(text), "%c", *c);
+		c += quote(c, text);
 		add(entry, text, strlen(text));
-		c += latin;
 	}
 	add(entry, "\"", 1);
 }

@@ -9,6 +9,7 @@
 
 #include "coordinator.h"
 #include "figures.h"
+#include "utf8.h"
 
 /** Histograms have a bound for each power of two from 2^14 ns (16 µs) to 2^35 ns (34 s). */
 #define LEAST_BITS 14
@@ -31,19 +32,6 @@ static void __attribute__((format(printf, 2, 3))) add(struct text *t, const char
 		t->out->bad = true;
 	else
 		buf_put(t->out, line, (size_t)length);
-}
-
-/* Length of the UTF-8 character at @s; 0: it is none. */
-static size_t utf8_length(const unsigned char *s)
-{
-	size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-	for (size_t i = 1; i < length; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-	    (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return length;
 }
 
 /* A path may hold any bytes; the text must be UTF-8, and a label's value must not end early. */

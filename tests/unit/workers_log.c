@@ -50,6 +50,17 @@ Test(log, values_can_not_end_a_line_or_move_a_cursor)
 	cr_assert_str_eq(line_with("Straße"), "msg=\"Straße\"\n");
 }
 
+/* What reads a log as UTF-8 would stop at such a byte, or drop the line. */
+Test(log, bytes_that_are_not_utf8_are_written_as_numbers)
+{
+	cr_assert_str_eq(line_with("/st\xffore"), "msg=\"/st\\xffore\"\n");
+	cr_assert_str_eq(line_with("\xe2\x82"), "msg=\"\\xe2\\x82\"\n");
+	cr_assert_str_eq(line_with("\xc0\xaf\xed\xa0\x80€"), "msg=\"\\xc0\\xaf\\xed\\xa0\\x80€\"\n");
+	cr_assert_str_eq(line_with("\x9b"
+	                           "2J"),
+	    "msg=\"\\x9b2J\"\n");
+}
+
 Test(log, a_value_that_is_too_long_is_cut_and_closed_and_what_follows_is_there)
 {
 	static char lengthy[10000];
