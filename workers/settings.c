@@ -245,6 +245,9 @@ static int unknown(const struct settings *settings, const char *name, struct ori
 	char names[256] = "", place[384];
 	for (unsigned i = 0; i < SETTINGS; i++)
 		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? ", " : "", rows[i].name);
+	/* The command line has refused a flag that there is not: it was written in a list. */
+	if (origin.kind == ORIGIN_FLAG)
+		origin.kind = ORIGIN_DEFAULT;
 	place_name(settings, name, origin, place, sizeof(place));
 	return fail(EINVAL, "%.360s: there is no such setting; there are %s", place, names);
 }

@@ -125,7 +125,7 @@ Test(settings, whatever_else_is_refused_with_its_name_and_what_is_allowed)
 		snprintf(place, sizeof(place), "--%s is \"%s\"", bad[i].name, bad[i].value);
 		expect_refused(settings_set(&settings, bad[i].name, bad[i].value, flag), place, bad[i].says);
 	}
-	expect_refused(settings_set(&settings, "wrokers", "4", flag), "--wrokers", "workers, min-workers");
+	expect_refused(settings_set(&settings, "wrokers", "4", flag), "wrokers: ", "workers, min-workers");
 }
 
 Test(settings, the_stronger_origin_wins_in_whatever_order_they_are_read)
