@@ -188,7 +188,9 @@ static void check_backing(struct check *c)
 		found_error(c, &place, r);
 	else if (!same)
 		found(c, &place, false,
-		    "somebody else has written to the backing file; it is set right when the module is next used");
+		    "the backing file is not the one that was left here: somebody else has written to it, or the store "
+		    "was copied; "
+		    "it is set right when the module is next used");
 }
 
 int job_verify(struct job_context *context, struct job *job)

@@ -159,6 +159,10 @@ says 'standard output'
 
 promise 'a store that is whole is found to be whole'
 exits 0 verify store
+# Nobody has written to the copy.
+cp -a store copied
+exits 0 verify copied
+holds grep -q 'or the store was copied' out
 exits 0 --json verify store
 json 'keys == ["bytes","damaged","files","findings","images","modules"]'
 json '.modules == 3 and .damaged == 0 and (.findings | all(.damage | not))'
