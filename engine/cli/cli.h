@@ -47,7 +47,7 @@ struct cli {
 	const char *metrics; /**< NULL: not given */
 	bool watch;
 	bool openmetrics;
-	double interval; /**< seconds between two looks */
+	double interval; /**< seconds between two looks; 0: not given */
 	bool check_config;
 	struct varve_workers change; /**< what is to be otherwise */
 	char **args; /**< positional arguments: between command->min and command->max of them */

@@ -79,6 +79,8 @@ static int status_run(struct cli *cli)
 		return usage("a FILE is for --openmetrics only");
 	if (cli->openmetrics && (cli->watch || cli->json))
 		return usage("--openmetrics goes neither with --watch nor with --json");
+	if (cli->interval > 0 && !cli->watch)
+		return usage("--interval says how often --watch looks; give that as well");
 	code = store_open(cli, STORE_EXISTS);
 	if (code)
 		return code;

@@ -140,7 +140,7 @@ static void help_rewrite(struct top *top, char **help)
 
 	if (top->argc > 2)
 		exit(usage_error("help takes one command, not also `%s'", top->argv[2]));
-	if (top->argc < 2 || top->argv[1][0] == '-') {
+	if (top->argc < 2 || top->argv[1][0] == '-' || !strcmp(top->argv[1], "help")) {
 		argp_help(&top_argp, stdout, ARGP_HELP_STD_HELP & (unsigned)~ARGP_HELP_EXIT_OK, (char[]) {"varve"});
 		exit(EXIT_DONE);
 	}
@@ -153,7 +153,7 @@ static void help_rewrite(struct top *top, char **help)
 int main(int argc, char **argv)
 {
 	struct top top = {0};
-	struct cli cli = {.change = VARVE_WORKERS_INIT, .interval = 1};
+	struct cli cli = {.change = VARVE_WORKERS_INIT};
 	char *help[3] = {NULL, NULL, NULL};
 	char name[32] = "varve"; /* what messages begin with, whatever path it was started by */
 	int code;

@@ -41,6 +41,8 @@ exits 2 status "$store" --openmetrics --watch
 exits 2 --json status "$store" --openmetrics
 exits 2 status "$store" --watch --interval 0
 exits 2 status "$store" --watch --interval soon
+exits 2 status "$store" --interval 5
+says 'how often --watch looks'
 
 promise 'without a terminal, watching writes a line for each look, until a signal'
 "$VARVE" status "$store" --watch --interval 0.05 >lines 2>err &

@@ -10,6 +10,7 @@ for command in $commands; do
 	holds grep -q "^  $command " out
 done
 exits 0 help
+exits 0 help help
 holds grep -q '^  import ' out
 exits 0 --version
 holds grep -q -x -E 'varve [0-9]+\.[0-9]+\.[0-9]+' out
