@@ -57,6 +57,11 @@ uint64_t op_checkout_size(const struct op *op)
 	return ((const struct op_checkout *)op)->size;
 }
 
+const struct varve_id *op_checkout_module(const struct op *op)
+{
+	return &catalog_module(&op->store->catalog, ((const struct op_checkout *)op)->module)->id;
+}
+
 /* ---- verify ----------------------------------------------------------------------------------------------------- */
 
 struct op_verify {

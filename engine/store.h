@@ -176,6 +176,8 @@ bool store_wants_repair(const struct store *store, uint32_t module);
 
 struct op *op_checkout(struct store *store, uint32_t module, uint32_t entry, int fd);
 uint64_t op_checkout_size(const struct op *op);
+/** op_checkout_module() - whose image it is. */
+const struct varve_id *op_checkout_module(const struct op *op);
 
 struct op *op_verify(
     struct store *store, void (*found)(void *arg, bool damage, const char *file, const char *problem), void *arg);

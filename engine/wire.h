@@ -23,7 +23,7 @@
  * VERIFY           -                                              u64 modules, files, bytes, images, damaged
  * STAT             -                                              stat (wire_stat.c)
  * METRICS          -                                              str text
- * WORKERS          u32 min, most, idle ms; WIRE_AS_IS: unchanged  u32 min, most, idle ms, running
+ * WORKERS          u32 min, most, idle ms; WIRE_AS_IS: unchanged  u32 min, most, idle ms, running, u8 passing
  * OPTIMIZE         -                                              -
  * LEAVE            -                                              descriptor of the store's lock: for a coordinator that is to
  *                                                                 take this one's place; the last that this one does
@@ -46,7 +46,7 @@
 #include "bytes.h"
 #include "varve.h"
 
-#define WIRE_PROTOCOL 4
+#define WIRE_PROTOCOL 5
 /** In WORKERS. */
 #define WIRE_AS_IS UINT32_MAX
 #define WIRE_HEAD 8

@@ -531,12 +531,15 @@ struct varve_workers {
 	size_t struct_size; /**< sizeof(struct varve_workers) */
 	int64_t min; /**< that are kept while there is nothing to do, 0 to 1024; -1 in a change: as it is */
 	int64_t most; /**< that can be, 1 to 1024; or -1 */
-	int64_t idle_ms; /**< those beyond @min end after so many milliseconds without a job; 0: never; or -1 */
+	int64_t idle_ms; /**< those beyond @min end after so many milliseconds without a job, 10 to 31,536,000,000 (more
+	                      than 49 days count as 49 days); 0: never; or -1 */
 	int64_t running; /**< out: how many there are now */
+	bool passing; /**< out: the coordinator ends with its last client, and this process is the only one: what is
+	                   changed ends with varve_vm_close() */
 };
 #define VARVE_WORKERS_INIT                                                                                             \
 	{                                                                                                              \
-		sizeof(struct varve_workers), -1, -1, -1, -1                                                           \
+		sizeof(struct varve_workers), -1, -1, -1, -1, false                                                    \
 	}
 
 /**

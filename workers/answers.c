@@ -41,6 +41,16 @@ static int answer_resolve(struct peer *peer, struct cursor *payload, struct buf 
 	return r;
 }
 
+/* Whether all that is set here ends when the peer's process goes. */
+static bool is_passing(const struct peer *peer)
+{
+	const struct coordinator *c = peer->coordinator;
+	for (const struct peer *other = c->peers; other; other = other->next)
+		if (!other->gone && other->pid != peer->pid)
+			return false;
+	return !c->options->foreground;
+}
+
 /* What is not said stays as it is, unless it does not go with what is. */
 static int answer_workers(struct peer *peer, struct cursor *payload, struct buf *out)
 {
@@ -48,6 +58,7 @@ static int answer_workers(struct peer *peer, struct cursor *payload, struct buf 
 	uint32_t min = cursor_u32(payload), most = cursor_u32(payload), idle_ms = cursor_u32(payload);
 	if (payload->bad)
 		return fail(EPROTO, "a request was cut short");
+	bool changes = min != WIRE_AS_IS || most != WIRE_AS_IS || idle_ms != WIRE_AS_IS;
 	if (most == WIRE_AS_IS)
 		most = min != WIRE_AS_IS && min > d->workers ? min : d->workers;
 	if (min == WIRE_AS_IS)
@@ -57,10 +68,13 @@ static int answer_workers(struct peer *peer, struct cursor *payload, struct buf 
 		return r;
 	if (idle_ms != WIRE_AS_IS)
 		dispatch_set_idle(d, idle_ms);
+	if (changes)
+		report_resize(peer);
 	buf_u32(out, d->setup.min);
 	buf_u32(out, d->workers);
 	buf_u32(out, d->setup.idle_ms);
 	buf_u32(out, d->pool ? pool_running(d->pool) : 0);
+	buf_u8(out, is_passing(peer));
 	return 0;
 }
 

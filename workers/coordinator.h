@@ -102,6 +102,9 @@ void log_line(const struct coordinator *c, const char *format, ...) __attribute_
  * log. */
 void report_request(struct peer *peer, const struct op *op, int result, const char *text);
 
+/** report_resize() - the peer has changed how many workers there can be. */
+void report_resize(const struct peer *peer);
+
 /** report_damage() - a file was found damaged. */
 void report_damage(struct coordinator *c, const char *file, const char *problem);
 

@@ -36,6 +36,18 @@ void report_damage(struct coordinator *c, const char *file, const char *problem)
 	log_end(&entry);
 }
 
+void report_resize(const struct peer *peer)
+{
+	const struct dispatch *d = &peer->coordinator->dispatch;
+	struct log_entry entry;
+	log_begin(&entry, LOG_INFO, "resize");
+	log_number(&entry, "workers", d->workers);
+	log_number(&entry, "min", d->setup.min);
+	log_seconds(&entry, "idle_timeout", d->setup.idle_ms / 1e3);
+	log_number(&entry, "pid", (uint64_t)peer->pid);
+	log_end(&entry);
+}
+
 /* A checkout changes nothing, and there may be thousands a second. */
 static enum log_level level_of(enum wire_type request, int result)
 {
@@ -61,6 +73,8 @@ static void put_what(
 		op_commit_id(op, &commit);
 	if (peer->has_target || (peer->request == WIRE_COMMIT && !result))
 		log_id(entry, "commit", &commit);
+	if (peer->request == WIRE_CHECKOUT && op)
+		log_id(entry, "module", op_checkout_module(op));
 	if (peer->dry)
 		log_text(entry, "dry_run", "true");
 	if (result) {
@@ -113,9 +127,12 @@ void report_status(struct coordinator *c)
 		snprintf(text, sizeof(text), "Restoring %.12s: %llu of %llu modules", id,
 		    (unsigned long long)report->modules, (unsigned long long)report->modules_total);
 	} else {
-		snprintf(text, sizeof(text), "%s %llu commits to %u clients; %llu restored, %llu made since the start",
-		    c->settling ? "Mending, then serving" : "Serving", (unsigned long long)c->store.history.count,
-		    c->peers_count, (unsigned long long)c->store.restores, (unsigned long long)c->store.commits);
+		unsigned long long commits = c->store.history.count;
+		snprintf(text, sizeof(text),
+		    "%s %llu commit%s to %u client%s; %llu restored, %llu made since the start",
+		    c->settling ? "Mending, then serving" : "Serving", commits, commits == 1 ? "" : "s", c->peers_count,
+		    c->peers_count == 1 ? "" : "s", (unsigned long long)c->store.restores,
+		    (unsigned long long)c->store.commits);
 	}
 	notify_status(&c->notify, text);
 }

@@ -47,6 +47,10 @@ static int workers_run(struct cli *cli)
 	if (err)
 		return complain_about(err, NULL);
 	show(cli, &now);
+	if (now.passing && (cli->change.most >= 0 || cli->change.min >= 0 || cli->change.idle_ms >= 0))
+		note("no coordinator was running, and the one that was started for this ends with it: nothing has "
+		     "changed; set VARVE_WORKERS, VARVE_MIN_WORKERS, VARVE_IDLE_TIMEOUT for the programs that open the "
+		     "store, or run `varve serve' with --workers or with workers in /etc/varve.conf");
 	return EXIT_DONE;
 }
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,9 @@
 #include "err.h"
 
 #define TEXT_MAX 4096
+#define WORKERS_MAX 1024
+#define IDLE_MS_MIN 10
+#define IDLE_MS_MAX 31536000000ll
 
 /* Borrow a connection for a call. */
 static int query_begin(struct call *call, struct varve_vm *vm, enum wire_type type, const char *name, bool brief)
@@ -173,11 +177,25 @@ void varve_metrics_free(char *text)
 	free(text);
 }
 
-/* A number of a change for the wire; false: it is out of its range. */
-static bool put_change(struct buf *b, int64_t value, int64_t least, int64_t most)
+/* The first value of a change that is out of its range. */
+static int check_change(const struct varve_workers *to)
 {
-	buf_u32(b, value < 0 ? WIRE_AS_IS : (uint32_t)value);
-	return value == -1 || (value >= least && value <= most);
+	if (to->min < -1 || to->min > WORKERS_MAX)
+		return fail(EINVAL, "min is %lld; so many workers that are kept can be 0 to %d; -1: as it is",
+		    (long long)to->min, WORKERS_MAX);
+	if (to->most < -1 || to->most == 0 || to->most > WORKERS_MAX)
+		return fail(EINVAL, "most is %lld; so many workers that there can be are 1 to %d; -1: as it is",
+		    (long long)to->most, WORKERS_MAX);
+	if (to->idle_ms < -1 || (to->idle_ms > 0 && to->idle_ms < IDLE_MS_MIN) || to->idle_ms > IDLE_MS_MAX)
+		return fail(EINVAL, "idle_ms is %lld; it can be %d to %lld; 0: never; -1: as it is",
+		    (long long)to->idle_ms, IDLE_MS_MIN, IDLE_MS_MAX);
+	return 0;
+}
+
+/* Above what the coordinator counts with nobody notices the difference. */
+static void put_change(struct buf *b, int64_t value)
+{
+	buf_u32(b, value < 0 ? WIRE_AS_IS : value < WIRE_AS_IS ? (uint32_t)value : WIRE_AS_IS - 1);
 }
 
 static int take_workers(struct call *call, struct varve_workers *now)
@@ -190,6 +208,7 @@ static int take_workers(struct call *call, struct varve_workers *now)
 	now->most = cursor_u32(&c);
 	now->idle_ms = cursor_u32(&c);
 	now->running = cursor_u32(&c);
+	now->passing = wire_get_bool(&c);
 	return call_finish(call, &c);
 }
 
@@ -197,34 +216,34 @@ int varve_workers(struct varve_vm *vm, const struct varve_workers *change, struc
 {
 	struct call call;
 	struct varve_workers to = VARVE_WORKERS_INIT, got = {0};
-	if (now && now->struct_size != sizeof(*now))
+	/* Who was compiled before `passing` was there has no room for it. */
+	if (now && (now->struct_size < offsetof(struct varve_workers, passing) || now->struct_size > sizeof(*now)))
 		return fail(EINVAL,
 		    "struct_size in struct varve_workers is %zu; initialise it with the macro of varve.h",
 		    now->struct_size);
 	int r = change ? options_take(&to, sizeof(to), change, "struct varve_workers") : 0;
 	if (!r)
+		r = check_change(&to);
+	if (!r)
 		r = query_begin(&call, vm, WIRE_WORKERS, "the look at the workers", true);
 	if (r)
 		return r;
-	bool good = put_change(&call.request, to.min, 0, 1024);
-	good &= put_change(&call.request, to.most, 1, 1024);
-	good &= put_change(&call.request, to.idle_ms, 0, UINT32_MAX - 1);
-	if (!good)
-		return query_end(
-		    &call, fail(EINVAL, "%lld to %lld workers, %lld ms idle: it can be 0 to 1024, 1 to 1024",
-		               (long long)to.min, (long long)to.most, (long long)to.idle_ms));
+	put_change(&call.request, to.min);
+	put_change(&call.request, to.most);
+	put_change(&call.request, to.idle_ms);
 	r = take_workers(&call, &got);
-	got.struct_size = sizeof(got);
-	if (!r && now)
-		*now = got;
+	if (!r && now) {
+		got.struct_size = now->struct_size;
+		memcpy(now, &got, got.struct_size);
+	}
 	return query_end(&call, r);
 }
 
 int varve_set_workers(struct varve_vm *vm, unsigned workers)
 {
 	struct varve_workers change = VARVE_WORKERS_INIT;
-	if (workers < 1 || workers > 1024)
-		return fail(EINVAL, "%u workers were asked for; it can be 1 to 1024", workers);
+	if (workers < 1 || workers > WORKERS_MAX)
+		return fail(EINVAL, "%u workers were asked for; it can be 1 to %d", workers, WORKERS_MAX);
 	change.most = (int64_t)workers;
 	return varve_workers(vm, &change, NULL);
 }

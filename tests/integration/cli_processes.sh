@@ -25,6 +25,13 @@ json '.modules | map(.commits) == [3,1]'
 exits 0 status store
 holds grep -q '^Coordinator ' out
 
+promise 'a change that ends with the command says so, and what to do instead'
+exits 0 workers store 5
+holds grep -q -x '5 workers' out
+says 'nothing has changed; set VARVE_WORKERS'
+exits 0 workers store
+[ ! -s err ] || failed 'a look has changed nothing either'
+
 promise 'serve runs the coordinator under the number of the process that was started'
 "$VARVE" serve store --workers 2 --io pread >serve.out 2>serve.err &
 server=$!
@@ -39,6 +46,7 @@ exits 0 --json workers store
 json '.workers == 2 and keys == ["idle_timeout","min","running","workers"]'
 exits 0 --json workers store 3
 json '.workers == 3'
+[ ! -s err ] || failed 'it has changed'
 three() {
 	[ "$("$VARVE" --json status store | jq '.workers | length')" = 3 ]
 }

@@ -70,7 +70,7 @@ Test(service, the_service_manager_hears_when_it_is_ready_that_it_lives_what_it_d
 	store_commit_one(vm, "M", SIZE, 1, NULL);
 	/* Long enough for its queue to be full: what could not be said then is said later. */
 	usleep(1200000);
-	cr_assert(manager_hears(manager, "STATUS=Serving 1 commits"));
+	cr_assert(manager_hears(manager, "STATUS=Serving 1 commit to 1 client;"));
 	varve_vm_close(vm);
 	service_end(&service);
 	cr_assert(manager_hears(manager, "STOPPING=1"));
@@ -259,6 +259,35 @@ Test(service, what_background_work_can_not_do_is_told_once)
 	    varve_last_error());
 	log = service_log(&service);
 	cr_assert_null(strstr(strstr(log, said) + 1, said), "%s", log);
+	varve_vm_close(vm);
+	service_end(&service);
+}
+
+/* Who has slowed the restores down, and whose image it was that somebody wanted a thousand times. */
+Test(service, a_change_of_workers_and_at_debug_each_checkout_are_lines)
+{
+	const char *args[] = {"--log-level", "debug", NULL};
+	struct service_setup setup = {.args = args};
+	struct service service = service_start(&setup);
+	struct varve_workers change = VARVE_WORKERS_INIT;
+	char text[256], module[VARVE_ID_TEXT + 1];
+	size_t size;
+	service_wait_ready();
+	struct varve_vm *vm = store_open();
+	struct varve_id commit = store_commit_one(vm, "M", SIZE, 1, NULL), id = id_of("M");
+	free(store_checkout(vm, &commit, "M", &size));
+	must(varve_workers(vm, NULL, NULL));
+	change.most = 3;
+	change.idle_ms = 1500;
+	must(varve_workers(vm, &change, NULL));
+	const char *log = service_log_until(&service, "event=resize");
+	varve_id_format(&id, module);
+	snprintf(
+	    text, sizeof(text), "level=debug event=checkout commit=%s module=%s seconds=", text_of(&commit), module);
+	cr_assert(strstr(log, text), "no %s in\n%s", text, log);
+	snprintf(
+	    text, sizeof(text), "level=info event=resize workers=3 min=0 idle_timeout=1.500000 pid=%d\n", getpid());
+	cr_assert(strstr(log, text), "no %s in\n%s", text, log);
 	varve_vm_close(vm);
 	service_end(&service);
 }

@@ -56,9 +56,10 @@ static void *check_out(void *arg)
 /* Of all times, the pool is made larger while everybody waits. */
 Test(tuning, workers_come_and_go_under_load_and_no_job_is_lost)
 {
-	static const struct varve_workers changes[] = {{sizeof(changes[0]), 0, 1, 1, -1},
-	    {sizeof(changes[0]), 5, 5, 0, -1}, {sizeof(changes[0]), 0, 2, 2, -1}, {sizeof(changes[0]), 1, 9, 3, -1},
-	    {sizeof(changes[0]), -1, 3, -1, -1}, {sizeof(changes[0]), 2, -1, -1, -1}};
+	static const struct varve_workers changes[] = {{sizeof(changes[0]), 0, 1, 10, -1, false},
+	    {sizeof(changes[0]), 5, 5, 0, -1, false}, {sizeof(changes[0]), 0, 2, 11, -1, false},
+	    {sizeof(changes[0]), 1, 9, 12, -1, false}, {sizeof(changes[0]), -1, 3, -1, -1, false},
+	    {sizeof(changes[0]), 2, -1, -1, -1, false}};
 	struct varve_workers now = VARVE_WORKERS_INIT;
 	struct varve_stat *stat;
 	pthread_t threads[2];

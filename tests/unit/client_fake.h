@@ -326,6 +326,7 @@ static void fake_small(struct fake *f, int sock, uint32_t serial, struct wire_me
 		for (unsigned i = 0; i < 3; i++)
 			buf_u32(&b, cursor_u32(&m->payload));
 		buf_u32(&b, 1);
+		buf_u8(&b, 1);
 		break;
 	default:
 		break;

@@ -75,16 +75,46 @@ Test(query, what_is_asked_is_answered)
 	change.most = 7;
 	change.idle_ms = 1500;
 	cr_assert_eq(varve_workers(vm, &change, &now), 0, "%s", varve_last_error());
-	cr_assert(now.min == 0 && now.most == 7 && now.idle_ms == 1500 && now.running == 1);
-	change.most = 1025;
-	cr_assert_eq(varve_workers(vm, &change, &now), -EINVAL);
-	change.most = 4;
-	change.min = -2;
-	cr_assert_eq(varve_workers(vm, &change, NULL), -EINVAL);
+	cr_assert(now.min == 0 && now.most == 7 && now.idle_ms == 1500 && now.running == 1 && now.passing);
 	cr_assert_eq(varve_persist(vm), 0);
 	cr_assert_eq(varve_verify(vm, found, &findings, &report), 0);
 	cr_assert_eq(findings, 2);
 	cr_assert(report.modules == 1 && report.images == 4 && report.damaged == 5);
+}
+
+/* Somebody who slips in one of three numbers has to know in which. */
+Test(query, a_change_of_workers_is_refused_by_the_name_of_the_number_that_is_wrong)
+{
+	static const struct {
+		int64_t min, most, idle_ms;
+		const char *says;
+	} bad[] = {{-2, -1, -1, "min is -2; "}, {1025, 4, -1, "min is 1025; "}, {-1, 0, -1, "most is 0; "},
+	    {-1, 1025, 5, "most is 1025; "}, {-1, -1, 5, "idle_ms is 5; "}, {0, 1, -2, "idle_ms is -2; "},
+	    {-1, -1, 31536000001, "idle_ms is 31536000001; it can be 10 to 31536000000"}};
+	struct varve_workers change = VARVE_WORKERS_INIT, now = VARVE_WORKERS_INIT;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		change.min = bad[i].min;
+		change.most = bad[i].most;
+		change.idle_ms = bad[i].idle_ms;
+		cr_assert_eq(varve_workers(vm, &change, &now), -EINVAL);
+		cr_assert(strstr(varve_last_error(), bad[i].says) == varve_last_error(), "%s", varve_last_error());
+	}
+	cr_assert_eq(fake.seen[WIRE_WORKERS], 0);
+	change.min = change.most = -1;
+	change.idle_ms = 31536000000;
+	cr_assert_eq(varve_workers(vm, &change, &now), 0, "%s", varve_last_error());
+	cr_assert_gt(now.idle_ms, 49 * 86400000ll);
+}
+
+/* It has room for what its header knew, and no byte more. */
+Test(query, a_program_of_an_earlier_header_is_told_what_it_has_room_for)
+{
+	struct varve_workers now = VARVE_WORKERS_INIT;
+	now.struct_size = offsetof(struct varve_workers, passing);
+	cr_assert_eq(varve_workers(vm, NULL, &now), 0, "%s", varve_last_error());
+	cr_assert(now.running == 1 && !now.passing && now.struct_size == offsetof(struct varve_workers, passing));
+	now.struct_size--;
+	cr_assert_eq(varve_workers(vm, NULL, &now), -EINVAL);
 }
 
 Test(query, a_checkout_fills_the_callers_file_and_refuses_what_it_can_not_fill)
