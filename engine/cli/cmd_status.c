@@ -1,68 +1,7 @@
 /*
  * cmd_status.c - varve status: the store, and the processes that serve it.
  */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "status.h"
-
-/* ---- OpenMetrics ------------------------------------------------------------------------------------------------ */
-
-/* Writes the text beside @path and renames it: whoever reads @path finds a whole one, the old or the new. Says what went
- * wrong. */
-static int file_replace(const char *path, const char *text)
-{
-	mode_t mask = umask(0);
-	char *name;
-	FILE *stream;
-	int fd, bad;
-
-	umask(mask);
-	if (asprintf(&name, "%s.XXXXXX", path) < 0)
-		return complain("out of memory");
-	fd = mkstemp(name);
-	stream = fd < 0 ? NULL : fdopen(fd, "w");
-	if (!stream) {
-		bad = errno;
-		if (fd >= 0)
-			close(fd);
-		complain("%s can not be written: a file beside it, which takes its place, can not be made: %s", path,
-		    strerror(bad));
-		free(name);
-		return EXIT_FAILED;
-	}
-	/* For a collector that is another user: as any file that is made anew. */
-	bad = fchmod(fd, 0666 & ~mask) < 0 || fputs(text, stream) < 0;
-	bad |= fclose(stream) != 0;
-	if (!bad)
-		bad = rename(name, path) < 0;
-	if (bad) {
-		complain("%s can not be written: %s", path, strerror(errno));
-		unlink(name);
-	}
-	free(name);
-	return bad ? EXIT_FAILED : EXIT_DONE;
-}
-
-static int metrics_run(struct cli *cli)
-{
-	char *text;
-	int code = EXIT_DONE, err = varve_metrics(cli->vm, &text);
-
-	if (err)
-		return complain_about(err, NULL);
-	if (cli->count > 1)
-		code = file_replace(cli->args[1], text);
-	else
-		fputs(text, stdout);
-	varve_metrics_free(text);
-	return code;
-}
-
-/* ---- status ----------------------------------------------------------------------------------------------------- */
 
 static int usage(const char *sentence)
 {
@@ -85,7 +24,7 @@ static int status_run(struct cli *cli)
 	if (code)
 		return code;
 	if (cli->openmetrics)
-		return metrics_run(cli);
+		return status_metrics(cli);
 	if (cli->watch)
 		return status_watch(cli);
 	err = varve_stat(cli->vm, &stat);
@@ -114,7 +53,7 @@ const struct command command_status = {.name = "status",
             "module: how long its chain is, and what it takes on disk. With no coordinator running, one is started for "
             "this, so that figures of processes begin at zero. --watch keeps it running; with --json it writes an "
             "object for each look. With --openmetrics, FILE is replaced whole, for the textfile collector of a node "
-            "exporter.\v"
+            "exporter; what is no file (a FIFO, a device) is written to.\v"
             "Example:\n"
             "  varve status store/ --watch\n"
             "  varve status store/ --openmetrics /var/lib/node_exporter/varve.prom\n",

@@ -27,6 +27,9 @@ void status_print(FILE *to, const struct varve_stat *stat, const struct status_r
 /** status_line() - the most of it, on one line. */
 void status_line(FILE *to, const struct varve_stat *stat, const struct status_rates *rates);
 
+/** status_metrics() - OpenMetrics text, to where the arguments say. Returns an exit code. */
+int status_metrics(struct cli *cli);
+
 /** status_watch() - until the user has enough. Returns an exit code. */
 int status_watch(struct cli *cli);
 

@@ -35,6 +35,41 @@ openmetrics collected/varve.prom
 exits 1 status "$store" --openmetrics nowhere/varve.prom
 says 'nowhere/varve.prom can not be written'
 
+promise 'a link stays, and what it leads to is replaced'
+mkdir links
+ln -s ../collected/varve.prom links/old
+ln -s ../collected/new.prom links/new
+before=$(stat -c %i collected/varve.prom)
+exits 0 status "$store" --openmetrics links/old
+exits 0 status "$store" --openmetrics links/new
+[ -L links/old ] && [ -L links/new ] || failed "a link was replaced"
+[ "$(stat -c %i collected/varve.prom)" != "$before" ] || failed "the file was overwritten, not replaced"
+openmetrics collected/varve.prom
+openmetrics collected/new.prom
+[ "$(ls collected links | xargs)" = 'collected: new.prom varve.prom links: new old' ] || failed "$(ls collected links)"
+ln -s loop links/loop
+exits 1 status "$store" --openmetrics links/loop
+[ -L links/loop ] || failed "a link was replaced"
+
+promise 'what is no file is written to, and stays what it is'
+mkfifo fifo
+ln -s ../fifo links/fifo
+for to in fifo links/fifo; do
+	cat fifo >out2 &
+	exits 0 status "$store" --openmetrics $to
+	wait $!
+	openmetrics out2
+	[ -p fifo ] || failed "the FIFO is a file now"
+done
+exits 0 status "$store" --openmetrics /proc/self/fd/1
+openmetrics out
+echo before >appended
+"$VARVE" status "$store" --openmetrics /proc/self/fd/1 >>appended 2>err || failed "exit code $?"
+[ "$(head -n 1 appended)" = before ] || failed "$(head -n 1 appended)"
+[ "$(tail -n 1 appended)" = '# EOF' ] || failed "$(tail -n 1 appended)"
+exits 1 status "$store" --openmetrics collected
+says 'collected can not be written'
+
 promise 'what does not go together is refused'
 exits 2 status "$store" some-file
 exits 2 status "$store" --openmetrics --watch
