@@ -511,7 +511,8 @@ struct varve_stat {
 
 /**
  * varve_stat() - what there is to know of the store and its processes. Answered at once, whatever is under way, so that
- * a restore can be watched from another process. What modules take on disk is looked up anew unless that is dear: it may
+ * a restore can be watched from another process; varve_vm_cancel() ends it at once, even if the coordinator stands still.
+ * What modules take on disk is looked up anew unless that is dear: it may
  * then be some seconds old.
  */
 VARVE_API int varve_stat(struct varve_vm *vm, struct varve_stat **stat);

@@ -122,6 +122,8 @@ int varve_stat(struct varve_vm *vm, struct varve_stat **stat)
 	int r = query_begin(&call, vm, WIRE_STAT, "the look at the store", true);
 	if (r)
 		return r;
+	/* Whoever watches a store wants to be free at once if it stands still; and the answer is nobody's loss. */
+	call.abrupt = true;
 	r = call_run(&call, &c);
 	if (!r) {
 		*stat = wire_get_stat(&c);

@@ -100,35 +100,74 @@ promise 'with --json, each line is an object'
 	failed "$(head -c 300 out)"
 
 promise 'on a terminal, watching draws a screen that fits, and q ends it'
-# on_screen ROWS COLUMNS: what is drawn, the cursor's ways as line feeds; it types q when there is something.
+# on_screen ROWS COLUMNS [KEYS TEXT]...: what is drawn, the cursor's ways as line feeds. When there is something it types
+# KEYS ("stop": it stops the server), waits until TEXT is drawn for that, and so on; then q.
 on_screen() {
 	mkfifo keys
 	TERM=xterm script -q -f -e -c "stty rows $1 cols $2; '$VARVE' status \"\$STORE\" --watch --interval 0.1" screen \
 		<keys >/dev/null 2>err &
 	local drawer=$!
 	exec 7>keys
-	for _ in {1..200}; do
-		grep -q 'q: quit' screen 2>/dev/null && break
-		sleep 0.05
+	shift 2
+	wait_until grep -q 'q: quit' screen
+	while [ $# -gt 0 ]; do
+		cp screen drawn
+		: >screen
+		if [ "$1" = stop ]; then kill -STOP $server; else printf "$1" >&7; fi
+		wait_until grep -q -a "$2" screen
+		shift 2
 	done
 	printf q >&7
 	wait $drawer || failed "exit code $?"
 	exec 7>&-
 	rm keys
-	grep -q 'q: quit' screen || failed "nothing was drawn"
 }
 STORE=$PWD/$store
 export STORE
 on_screen 24 80
 holds grep -q 'Coordinator' screen
 holds grep -q 'WORKER' screen
-! grep -q 'more lines than fit' screen || failed "two modules do not fit"
+! grep -q 'lines 1-' screen || failed "two modules do not fit"
 on_screen 8 40
-holds grep -q 'more lines than fit' screen
+holds grep -q 'lines 1-7 of ' screen
 ! grep -q 'WORKER' screen || failed "a line that has no room was drawn"
 # The terminal is given back as it was: the other screen is left.
 grep -q -F $'\x1b[?1049l' screen || failed "the terminal was left on the wrong screen"
 
-promise 'a terminal of an unknown kind gets lines'
-TERM=no-such-terminal script -q -f -e -c "timeout 10 '$VARVE' status \"\$STORE\" --watch --interval 0.05 | head -n 2" screen </dev/null >/dev/null
-holds grep -q '  5 commits, ' screen
+promise 'what does not fit is scrolled to, and not beyond its end'
+on_screen 8 40 '\033[6~' OPERATION '\033OF' MODULE '\033[5~' WORKER '\033OH' Coordinator jjjjjj OPERATION kkkkkk Coordinator \
+	'\033OB\033OB\033OB\033OB\033OB\033OB' OPERATION '\033OA\033OA\033OA\033OA\033OA\033OA' Coordinator
+
+promise 'a terminal that is unknown, or on which nothing can be placed, gets lines'
+for kind in no-such-terminal dumb; do
+	TERM=$kind script -q -f -c "timeout --foreground 0.3 '$VARVE' status \"\$STORE\" --watch --interval 0.05" screen \
+		</dev/null >/dev/null
+	holds grep -q '  5 commits, ' screen
+done
+
+promise 'where the coordinator stands still, that is said, and who looks can go; figures go on with it'
+"$VARVE" serve "$store" >serve.out 2>serve.err &
+server=$!
+trap 'kill -CONT $server; kill $server; finish' EXIT
+wait_until grep -q event=start serve.err
+"$VARVE" status "$store" --watch --interval 0.05 >lines 2>notes &
+watcher=$!
+wait_until grep -q commits lines
+kill -STOP $server
+wait_until grep -q "^varve: note: the coordinator, process $server, has not answered for " notes
+: >lines
+kill -CONT $server
+wait_until grep -q commits lines
+kill -STOP $server
+two_notes() {
+	[ "$(wc -l <notes)" = 2 ]
+}
+wait_until two_notes
+kill -TERM $watcher
+wait $watcher || failed "exit code $?"
+kill -CONT $server
+on_screen 24 90 stop 'has not answered for '
+kill -CONT $server
+kill $server
+wait $server
+trap finish EXIT

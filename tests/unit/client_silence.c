@@ -105,6 +105,35 @@ Test(silence, a_call_that_was_cancelled_ends)
 	fake_stop(&fake);
 }
 
+static void *watch(void *arg)
+{
+	struct varve_stat *stat;
+	*(int *)arg = varve_stat(vm, &stat);
+	varve_stat_free(stat);
+	return NULL;
+}
+
+/* Who watches a store that stands still wants to be rid of it at once, not after a silence. */
+Test(silence, a_look_at_the_figures_that_was_cancelled_ends_without_waiting_for_silence)
+{
+	setenv("VARVE_SILENCE_MS", "86400000", 1);
+	pthread_t thread;
+	int result = 0;
+	fake_listen(&fake);
+	cr_assert_eq(varve_vm_open(fake.base, NULL, &vm), 0, "%s", varve_last_error());
+	fake.silent_at = WIRE_STAT;
+	pthread_create(&thread, NULL, watch, &result);
+	while (!fake.seen[WIRE_STAT])
+		usleep(500);
+	varve_vm_cancel(vm);
+	pthread_join(thread, NULL);
+	cr_assert_eq(result, -ECANCELED, "%d", result);
+	fake.silent_at = 0;
+	watch(&result);
+	cr_assert_eq(result, 0);
+	fake_stop(&fake);
+}
+
 /* A commit may take as long as it takes: only who has asked for the end of it is owed an answer. */
 Test(silence, a_call_that_nobody_cancels_waits)
 {
