@@ -198,7 +198,4 @@ bool op_tiers_wanted(const struct store *store);
 /** describe_log() - @count commits from @first: `u32 n, n x commit` as wire.h has it. @all: with all modules. */
 int describe_log(const struct store *store, uint32_t first, uint32_t count, bool all, struct buf *out);
 
-/** describe_modules() - one entry for each committed module; free() the list. */
-int describe_modules(const struct store *store, struct varve_module_stat **list, size_t *count);
-
 #endif

@@ -5,7 +5,7 @@
  *            u32 clients, u32 session pid, str io method, str io reason, u64 restores, checkouts, commits made, jobs,
  *            u32 n, n x worker, u32 n, n x module, u32 n, n x worker of the background,
  *            u64 jobs waiting, jobs running, worker deaths, damage found, 3 x latency (restore, checkout, commit),
- *            u32 n, n x operation
+ *            u32 n, n x operation, u64 disk bytes, backing bytes, history bytes
  *            worker: u32 pid, u8 busy, u64 jobs, bytes read, bytes written, f64 busy share, u32 restarts, u8 state,
  *            f64 busy seconds, str job, id module
  *            module: id, u64 size, commits, base bytes, deltas bytes, last bytes, private, tiers, undo bytes
@@ -242,6 +242,9 @@ static void pass_stat(struct pass *p, struct varve_stat *stat)
 	pass_latency(p, &stat->checkout_latency);
 	pass_latency(p, &stat->commit_latency);
 	stat->operations = pass_list(p, OPERATIONS, stat->operations, &stat->operations_count);
+	pass_u64(p, &stat->disk_bytes);
+	pass_u64(p, &stat->backing_bytes);
+	pass_u64(p, &stat->history_bytes);
 }
 
 /* ---- messages --------------------------------------------------------------------------------------------------- */

@@ -437,10 +437,10 @@ struct varve_module_stat {
 	struct varve_id module;
 	uint64_t size; /**< of its newest commit's image, bytes */
 	uint64_t commits; /**< module commits: base, deltas and last */
-	uint64_t base_bytes; /**< sizes of its files in the store */
+	uint64_t base_bytes; /**< what its files in the store take on disk, as all that follows; holes take nothing */
 	uint64_t deltas_bytes;
 	uint64_t last_bytes; /**< 0 while the base is the last, too */
-	uint64_t private_bytes; /**< what it takes on disk in .varve/: all of it can be made again */
+	uint64_t private_bytes; /**< in .varve/: all of it can be made again */
 	uint64_t tiers_bytes; /**< part of it: merged deltas and keyframes */
 	uint64_t undo_bytes; /**< part of it: undo deltas */
 };
@@ -501,19 +501,23 @@ struct varve_stat {
 	uint64_t jobs_waiting; /**< posted, and taken by no worker yet */
 	uint64_t jobs_running;
 	uint64_t worker_deaths; /**< workers that were replaced because they died, since the coordinator started */
-	uint64_t damage_found; /**< damaged files met since then, by whatever operation */
+	uint64_t
+	    damage_found; /**< how often operations have met damage since then: one file, met twice, counts twice */
 	struct varve_latency restore_latency;
 	struct varve_latency checkout_latency;
 	struct varve_latency commit_latency;
 	size_t operations_count;
 	const struct varve_operation_stat *operations; /**< those under way, then those that wait, in their order */
+	uint64_t disk_bytes; /**< what the store takes on disk: modules, the next two, and what else is in .varve/ */
+	uint64_t backing_bytes; /**< part of it: backing files, also those of a session */
+	uint64_t history_bytes; /**< part of it: `commits` and the journal */
 };
 
 /**
  * varve_stat() - what there is to know of the store and its processes. Answered at once, whatever is under way, so that
  * a restore can be watched from another process; varve_vm_cancel() ends it at once, even if the coordinator stands still.
- * What modules take on disk is looked up anew unless that is dear: it may
- * then be some seconds old.
+ * What there is on disk is looked up anew unless that is dear: it may then be some seconds old, and of a store with more
+ * than 2,048 deltas those that were not looked at yet count for their length.
  */
 VARVE_API int varve_stat(struct varve_vm *vm, struct varve_stat **stat);
 VARVE_API void varve_stat_free(struct varve_stat *stat);

@@ -2,7 +2,7 @@
  * figures.c - taking stock.
  *
  * Looking is not to be felt: whoever looks once a second at a store of a million modules must not take the coordinator
- * from those who work. All but the disk is in memory; the files in .varve/ are asked for again only as often as that
+ * from those who work. All but the disk is in memory; files are asked for again (disk.h says which) only as often as that
  * takes a 20th of the coordinator's time.
  */
 #include "figures.h"
@@ -41,16 +41,9 @@ static int look_at_disk(struct coordinator *c)
 	uint64_t now = clock_now();
 	if (f->looked_ns && f->look_cost_ns > CHEAP_NS && now - f->looked_ns < LOOK_SHARE * f->look_cost_ns)
 		return 0;
-	struct varve_module_stat *modules = NULL;
-	size_t count;
-	int r = describe_modules(&c->store, &modules, &count);
-	if (r) {
-		free(modules);
+	int r = disk_look(&f->disk, &c->store);
+	if (r)
 		return r;
-	}
-	free(f->modules);
-	f->modules = modules;
-	f->modules_count = count;
 	f->looked_ns = clock_now();
 	f->look_cost_ns = f->looked_ns - now;
 	return 0;
@@ -166,8 +159,11 @@ int figures_take(struct coordinator *c, struct varve_stat *stat)
 		    &stat->background_count);
 	if (!r)
 		r = look_at_disk(c);
-	stat->modules = c->figures.modules;
-	stat->modules_count = c->figures.modules_count;
+	stat->modules = c->figures.disk.modules;
+	stat->modules_count = c->figures.disk.modules_count;
+	stat->disk_bytes = c->figures.disk.total_bytes;
+	stat->backing_bytes = c->figures.disk.backing_bytes;
+	stat->history_bytes = c->figures.disk.history_bytes;
 	if (!r)
 		r = operations_list(c, &operations, &stat->operations_count);
 	stat->operations = operations;
@@ -183,6 +179,5 @@ void figures_drop(struct varve_stat *stat)
 
 void figures_close(struct figures *figures)
 {
-	free(figures->modules);
-	figures->modules = NULL;
+	disk_free(&figures->disk);
 }

@@ -4,6 +4,7 @@
 #ifndef WORKERS_FIGURES_H
 #define WORKERS_FIGURES_H
 
+#include "disk.h"
 #include "latency.h"
 #include "sandbox.h"
 #include "wire.h"
@@ -13,9 +14,8 @@ struct coordinator;
 struct figures {
 	struct latency restores, checkouts, commits;
 	uint64_t damage; /**< damaged files met */
-	/* What modules take on disk: asking the file system is the dear part, so it is not done for every look. */
-	struct varve_module_stat *modules;
-	size_t modules_count;
+	/* Asking the file system is the dear part, so it is not done for every look. */
+	struct disk disk;
 	uint64_t looked_ns; /**< when; 0: never */
 	uint64_t look_cost_ns;
 	/* What workers will read with, as long as none has said so. */
@@ -41,5 +41,8 @@ int operations_list(struct coordinator *c, struct varve_operation_stat **list, s
 /** metrics_text() - the figures as OpenMetrics text, without a NUL, at the end of @out. metrics.c */
 int metrics_text(struct coordinator *c, struct buf *out);
 void metrics_write(const struct varve_stat *stat, const struct figures *figures, struct buf *out);
+/** metrics_processes() - the part of it that is about operations under way and workers. metrics_processes.c */
+struct text;
+void metrics_processes(struct text *t, const struct varve_stat *stat);
 
 #endif

@@ -88,6 +88,9 @@ json_t *status_json(const struct varve_stat *stat)
 	json_object_set_new(status, "commits_made", json_number(stat->commits_made));
 	json_object_set_new(status, "jobs", json_number(stat->jobs));
 	json_object_set_new(status, "damage_found", json_number(stat->damage_found));
+	json_object_set_new(status, "disk_bytes", json_number(stat->disk_bytes));
+	json_object_set_new(status, "backing_bytes", json_number(stat->backing_bytes));
+	json_object_set_new(status, "history_bytes", json_number(stat->history_bytes));
 	processes_json(status, stat);
 	for (size_t i = 0; i < stat->modules_count; i++)
 		json_array_append_new(modules, module_json(&stat->modules[i]));

@@ -55,6 +55,8 @@ static void summary_print(FILE *to, const struct varve_stat *stat)
 	fprintf(to, "\nCommits      %llu, %llu of them persisted\n", (unsigned long long)stat->commits,
 	    (unsigned long long)stat->persisted);
 	fprintf(to, "Current      %s\n", stat->has_current ? text_id(&stat->current).s : "none yet");
+	fprintf(to, "Disk         %s; %s backing files, %s commits and journal\n", text_size(stat->disk_bytes).s,
+	    text_size(stat->backing_bytes).s, text_size(stat->history_bytes).s);
 	fprintf(to, "Coordinator  process %d, for %s, %s\n", stat->coordinator_pid, text_seconds(stat->uptime).s,
 	    text_count(stat->clients, "client", "clients").s);
 	if (stat->session_pid)
@@ -76,8 +78,8 @@ static void summary_print(FILE *to, const struct varve_stat *stat)
 	if (stat->worker_deaths)
 		fprintf(to, "Deaths       %s, replaced\n", text_count(stat->worker_deaths, "worker", "workers").s);
 	if (stat->damage_found)
-		fprintf(to, "Damage       %s; run varve verify\n",
-		    text_count(stat->damage_found, "damaged file was met", "damaged files were met").s);
+		fprintf(to, "Damage       met %s (one file counts each time); run varve verify\n",
+		    text_count(stat->damage_found, "time", "times").s);
 }
 
 static void rates_print(FILE *to, const struct status_rates *rates)

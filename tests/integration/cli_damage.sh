@@ -24,6 +24,22 @@ exits 3 --json verify store
 json ".damaged >= 1 and (.findings | map(select(.damage and .file == \"$delta\")) | length >= 1)"
 json '.findings | all(keys == ["damage","file","problem"])'
 
+promise 'damage is counted as often as it is met, and that is said'
+"$VARVE" serve store >serve.out 2>serve.err &
+server=$!
+trap 'kill $server; finish' EXIT
+wait_until grep -q event=start serve.err
+exits 3 verify store
+exits 3 verify store
+exits 0 --json status store
+met=$(jq .damage_found out)
+[ "$met" -ge 2 ] || failed "met $met times"
+exits 0 status store
+holds grep -q "^Damage       met $met times (one file counts each time); run varve verify$" out
+kill $server
+wait $server
+trap finish EXIT
+
 promise 'a damaged commit is not restored, and what was there stays'
 exits 3 --json restore store "$commit"
 holds test ! -s out

@@ -9,8 +9,8 @@ exits 0 import store recording
 
 promise 'status tells all there is, under keys that stay'
 exits 0 --json status store
-json 'keys == ["background","checkouts","clients","commits","commits_made","coordinator_pid","current","damage_found",
-	"io_method","io_reason","jobs","jobs_running","jobs_waiting","latency","modules","operations","persisted","restores",
+json 'keys == ["background","backing_bytes","checkouts","clients","commits","commits_made","coordinator_pid","current",
+	"damage_found","disk_bytes","history_bytes","io_method","io_reason","jobs","jobs_running","jobs_waiting","latency","modules","operations","persisted","restores",
 	"sandbox","sandbox_reason",
 	"session_pid","store","uptime","worker_deaths","workers"]'
 json '.commits == 5 and .persisted == 5 and .clients >= 1 and .session_pid == null'

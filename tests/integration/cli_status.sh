@@ -23,6 +23,41 @@ openmetrics out
 holds grep -q -x -F 'varve_commits{store="'"${PWD//\\/\\\\}"'/st\"o\\re \n'$'\xef\xbf\xbd''"} 5' out
 holds grep -q '^varve_disk_bytes{.*,kind="tiers"} ' out
 holds grep -q '^# UNIT varve_worker_busy_seconds seconds$' out
+server=
+serve() {
+	"$VARVE" serve "$store" >serve.out 2>serve.err &
+	server=$!
+	trap 'kill -CONT $server; kill $server; finish' EXIT
+	wait_until grep -q event=start serve.err
+}
+stop() {
+	kill $server
+	wait $server
+	trap finish EXIT
+}
+serve
+exits 0 restore "$store" @1
+exits 0 --json status "$store"
+json '.restores == 1'
+exits 0 status "$store" --openmetrics
+openmetrics out
+holds grep -q '^varve_operation_latency_seconds{.*,operation="restore",quantile="0.99"} ' out
+holds grep -q '^varve_worker_state{.*,worker="0",state="[a-z]*"} 1$' out
+
+promise 'disk use is that of the disk: all of it, as du has it'
+as_du_has_it() {
+	[ "$("$VARVE" --json status "$store" | jq .disk_bytes)" = "$(cd "$store" && du -s --block-size=1 . | cut -f 1)" ]
+}
+wait_until as_du_has_it # what is made in the background may come in between
+exits 0 --json status "$store"
+json '.disk_bytes >= ([.modules[] | .base_bytes + .deltas_bytes + .last_bytes + .private_bytes] | add) +
+	.backing_bytes + .history_bytes and .backing_bytes > 0 and .history_bytes > 0'
+exits 0 status "$store" --openmetrics
+disk=$(sed -n 's/^varve_store_bytes{.*} //p' out)
+[ "$(awk '/^varve_disk_bytes/ { n += $NF } END { print n }' out)" = "$disk" ] || failed "not the sum: $disk"
+exits 0 status "$store"
+holds grep -q '^Disk         [0-9.]* [KM]iB; [0-9.]* KiB backing files, [0-9.]* KiB commits and journal$' out
+stop
 
 promise 'a file is replaced whole, readable as any other, and nothing else is left beside it'
 mkdir collected
@@ -135,8 +170,8 @@ holds grep -q 'lines 1-7 of ' screen
 grep -q -F $'\x1b[?1049l' screen || failed "the terminal was left on the wrong screen"
 
 promise 'what does not fit is scrolled to, and not beyond its end'
-on_screen 8 40 '\033[6~' OPERATION '\033OF' MODULE '\033[5~' WORKER '\033OH' Coordinator jjjjjj OPERATION kkkkkk Coordinator \
-	'\033OB\033OB\033OB\033OB\033OB\033OB' OPERATION '\033OA\033OA\033OA\033OA\033OA\033OA' Coordinator
+on_screen 8 40 '\033[6~' OPERATION '\033[5~' Coordinator '\033OF' MODULE '\033OH' Coordinator jjjjjj OPERATION \
+	kkkkkk Coordinator '\033OB\033OB\033OB\033OB\033OB\033OB' OPERATION '\033OA\033OA\033OA\033OA\033OA\033OA' Coordinator
 
 promise 'a terminal that is unknown, or on which nothing can be placed, gets lines'
 for kind in no-such-terminal dumb; do
@@ -146,10 +181,7 @@ for kind in no-such-terminal dumb; do
 done
 
 promise 'where the coordinator stands still, that is said, and who looks can go; figures go on with it'
-"$VARVE" serve "$store" >serve.out 2>serve.err &
-server=$!
-trap 'kill -CONT $server; kill $server; finish' EXIT
-wait_until grep -q event=start serve.err
+serve
 "$VARVE" status "$store" --watch --interval 0.05 >lines 2>notes &
 watcher=$!
 wait_until grep -q commits lines
@@ -168,6 +200,4 @@ wait $watcher || failed "exit code $?"
 kill -CONT $server
 on_screen 24 90 stop 'has not answered for '
 kill -CONT $server
-kill $server
-wait $server
-trap finish EXIT
+stop

@@ -317,8 +317,8 @@ static void put_stat_example(struct buf *b)
 	};
 	struct varve_stat stat = {"/store", 1, 2, true, id_of(3), 4, 5.5, 6, 7, "io_uring", "", "partial",
 	    "no Landlock", 8, 9, 10, 11, 2, workers, 1, modules, 1, &background, 20, 21, 22, 23,
-	    {24, 25, 1.0, 0.125, 0.25, 0.375, 0.5}, {26, 27, 2.0, 1, 2, 3, 4}, {28, 29, 3.0, 5, 6, 7, 8}, 2,
-	    operations};
+	    {24, 25, 1.0, 0.125, 0.25, 0.375, 0.5}, {26, 27, 2.0, 1, 2, 3, 4}, {28, 29, 3.0, 5, 6, 7, 8}, 2, operations,
+	    51, 52, 53};
 	wire_put_stat(b, &stat);
 }
 
@@ -352,6 +352,7 @@ Test(wire, figures_of_a_store_come_back)
 	cr_assert(stat->worker_deaths == 22 && stat->damage_found == 23);
 	cr_assert(
 	    stat->restore_latency.failed == 25 && stat->checkout_latency.p99 == 3 && stat->commit_latency.max == 8);
+	cr_assert(stat->disk_bytes == 51 && stat->backing_bytes == 52 && stat->history_bytes == 53);
 	cr_assert_eq(stat->operations_count, 2);
 	cr_assert_str_eq(stat->operations[0].name, "restore");
 	cr_assert(stat->operations[0].done == 41 && stat->operations[0].total == 42 && !stat->operations[0].waiting);
