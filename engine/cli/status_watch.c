@@ -95,6 +95,12 @@ static char *lateness(const struct watch *watch)
 
 static void watch_end(struct watch *watch)
 {
+	/* Closing the store waits for the coordinator. One that does not answer now is not asked to: ending the look that is
+	 * under way ends the connection. */
+	if (watch->now && watch->asked <= 0) {
+		ask(watch);
+		take(watch, SLICE_SECONDS);
+	}
 	looker_end(&watch->looker);
 	rates_free(&watch->rates);
 	varve_stat_free(watch->before);
