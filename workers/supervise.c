@@ -168,8 +168,7 @@ static void how_it_died(int status, bool may_be_ring, char *text, size_t size)
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && may_be_ring)
 		snprintf(text, size,
 		    "by signal %d (%s): a filter of this system may kill whoever calls io_uring; --io pread "
-		    "(VARVE_IO=pread) "
-		    "does without",
+		    "(VARVE_IO=pread) does without",
 		    SIGSYS, strsignal(SIGSYS));
 	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
 		snprintf(text, size, "by signal %d (%s): it made a system call that its sandbox forbids", SIGSYS,
