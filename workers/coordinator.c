@@ -86,11 +86,10 @@ static void accept_all(struct coordinator *c)
 		add_peer(c, fd);
 }
 
-static void read_peer(struct coordinator *c, struct peer *peer)
+static void read_peer(struct peer *peer)
 {
 	static struct wire_message message;
-	(void)c;
-	for (int i = 0; i < 16 && !peer->gone; i++) {
+	for (int i = 0; i < 16 && peer_heard(peer); i++) {
 		int r = wire_recv(peer->fd, &message);
 		if (r == -EAGAIN || r == -EINTR)
 			return;
@@ -147,10 +146,11 @@ static void handle(struct coordinator *c, const struct epoll_event *event)
 	else if (!dispatch_event(&c->dispatch, event->data.ptr) &&
 	         !metrics_socket_event(&c->metrics, event->data.ptr)) {
 		struct peer *peer = event->data.ptr;
-		if (event->events & EPOLLOUT)
+		/* Of one that has gone there is nothing to be read as long as something is queued: sending tells. */
+		if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 			peer_flush(peer);
-		if (!peer->gone && event->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-			read_peer(c, peer);
+		if (event->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+			read_peer(peer);
 	}
 }
 

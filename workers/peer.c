@@ -12,7 +12,7 @@
 #include "coordinator.h"
 #include "sock.h"
 
-/** Answers that a client may leave unread before it is cut off. */
+/** Answers to one request that a client may leave unread before it is cut off. */
 #define PARCELS_MAX 4096
 
 struct peer *peer_new(struct coordinator *coordinator, int fd)
@@ -34,17 +34,25 @@ struct peer *peer_new(struct coordinator *coordinator, int fd)
 	}
 	peer->coordinator = coordinator;
 	peer->fd = fd;
+	peer->events = event.events;
 	peer->held_fd = -1;
 	return peer;
 }
 
-static void ask_for_room(struct peer *peer, bool ask)
+bool peer_heard(const struct peer *peer)
 {
-	if (ask == peer->wants_out)
+	return !peer->gone && (!peer->parcels || peer->request);
+}
+
+/* Says to epoll what is waited for. */
+static void watch(struct peer *peer)
+{
+	struct epoll_event event = {.data.ptr = peer};
+	event.events = (peer_heard(peer) ? (uint32_t)EPOLLIN : 0) | (peer->parcels ? (uint32_t)EPOLLOUT : 0);
+	if (peer->gone || event.events == peer->events)
 		return;
-	struct epoll_event event = {.events = EPOLLIN | (ask ? EPOLLOUT : 0), .data.ptr = peer};
 	epoll_ctl(peer->coordinator->epoll, EPOLL_CTL_MOD, peer->fd, &event);
-	peer->wants_out = ask;
+	peer->events = event.events;
 }
 
 static void parcel_free(struct parcel *parcel)
@@ -78,7 +86,7 @@ static void queue(struct peer *peer, enum wire_type type, uint32_t serial, const
 		at = &(*at)->next;
 	*at = parcel;
 	peer->parcels_count++;
-	ask_for_room(peer, true);
+	watch(peer);
 }
 
 void peer_send(struct peer *peer, enum wire_type type, uint32_t serial, const struct buf *payload, int pass)
@@ -121,8 +129,7 @@ void peer_flush(struct peer *peer)
 		peer->parcels_count--;
 		parcel_free(parcel);
 	}
-	if (!peer->gone)
-		ask_for_room(peer, false);
+	watch(peer);
 }
 
 static void request_ends(struct peer *peer)
@@ -140,6 +147,7 @@ static void request_ends(struct peer *peer)
 	peer->kept = NULL;
 	peer->kept_count = 0;
 	peer->shrinking = peer->shrunk = false;
+	watch(peer);
 }
 
 void peer_reply(struct peer *peer, const struct buf *payload, int pass)

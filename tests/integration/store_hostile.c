@@ -150,3 +150,50 @@ Test(hostile, a_client_that_is_silent_or_does_not_read_delays_nobody)
 	end_processes();
 	cr_assert(!store_is_clean(), "%s", store_is_clean());
 }
+
+/* ---- answers that are not read ---------------------------------------------------------------------------------- */
+
+#define ASKED 4000
+
+/* A new client is greeted, and what it wants is done. */
+static void expect_served(void)
+{
+	struct varve_vm *vm;
+	struct varve_log *log;
+	must(varve_vm_open(store_path(""), NULL, &vm));
+	must(varve_log(vm, &log));
+	must(varve_restore(vm, &log->commits[0].commit, NULL, NULL));
+	varve_log_free(log);
+	varve_vm_close(vm);
+}
+
+/* Else they would pile up in the coordinator's memory: a few bytes ask for the whole log. */
+Test(hostile, who_does_not_take_answers_is_not_heard_and_gets_all_of_them_later)
+{
+	uint8_t log[8] = {WIRE_LOG};
+	static uint8_t answer[WIRE_HEAD + WIRE_INLINE_MAX];
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", SIZE, 'a', NULL);
+	int sock = connect_raw();
+	uint32_t asked = 0, answered = 0;
+	greet(sock);
+	struct pollfd p = {sock, POLLOUT, 0};
+	for (; asked < ASKED && poll(&p, 1, 200) == 1; asked++) {
+		put32(log + 4, asked + 1);
+		cr_assert(send(sock, log, sizeof(log), MSG_NOSIGNAL) == sizeof(log), "%m");
+	}
+	cr_assert(asked < ASKED, "all requests are taken though no answer is");
+	expect_served();
+	for (; answered < asked; answered++) {
+		cr_assert(recv(sock, answer, sizeof(answer), 0) > 12);
+		uint32_t serial = (uint32_t)answer[4] | (uint32_t)answer[5] << 8;
+		cr_assert(
+		    answer[0] == WIRE_REPLY && serial == answered + 1, "answer %u is that to %u", answered + 1, serial);
+	}
+	/* As good as any other from then on. */
+	put32(log + 4, ++asked);
+	send_with(sock, log, sizeof(log), -1);
+	cr_assert(recv(sock, answer, sizeof(answer), 0) > 12);
+	close(sock);
+	varve_vm_close(vm);
+}
