@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+
+#include "sock.h"
 
 void op_fail(struct op *op, int result)
 {
@@ -29,7 +30,7 @@ void op_free(struct op *op)
 	if (!op)
 		return;
 	if (op->fd >= 0)
-		close(op->fd);
+		sock_discard(op->fd);
 	if (op->kind->free)
 		op->kind->free(op);
 	free(op);

@@ -90,10 +90,11 @@ static int map_payload(struct wire_message *message)
 	uint64_t size = cursor_u64(&message->payload);
 	if (message->payload.bad || cursor_left(&message->payload) || message->fd < 0)
 		return -EPROTO;
-	if (!size || size > WIRE_PAYLOAD_MAX || fstat(message->fd, &st) || (uint64_t)st.st_size != size)
-		return -EPROTO;
+	/* First: only memory has seals, all else may be of a file system that does not answer. */
 	int seals = fcntl(message->fd, F_GET_SEALS);
 	if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE))
+		return -EPROTO;
+	if (!size || size > WIRE_PAYLOAD_MAX || fstat(message->fd, &st) || (uint64_t)st.st_size != size)
 		return -EPROTO;
 	if (fstatfs(message->fd, &fs) || fs.f_type != TMPFS_MAGIC)
 		return -EPROTO;
@@ -156,7 +157,7 @@ int wire_recv(int sock, struct wire_message *message)
 void wire_release(struct wire_message *message)
 {
 	if (message->fd >= 0)
-		close(message->fd);
+		sock_discard(message->fd);
 	if (message->mapped)
 		munmap(message->mapped, message->mapped_size);
 	message->fd = -1;

@@ -17,16 +17,19 @@
 #include "fault.h"
 #include "sock.h"
 
-/* Descriptors that a message has room for; the kernel closes what a peer sends beyond that. */
-#define PASSED_MAX 8
+/* As many as the kernel passes with one message (SCM_MAX_FD). What there was no room for it would close itself, in this
+ * thread, and however long that takes. */
+#define PASSED_MAX 253
+
+/* Linux 6.16. */
+#if !defined(SO_PASSRIGHTS) && !defined(__sparc__) && !defined(__hppa__)
+#define SO_PASSRIGHTS 83
+#endif
 
 /* Where a listening socket gets ready before it has its name. */
 #define NEW_SUFFIX ".new"
 
-union control {
-	char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
-	struct cmsghdr align;
-};
+static void (*discard)(int fd);
 
 int sock_pair(int fds[2])
 {
@@ -239,7 +242,10 @@ int sock_send(int fd, const void *message, size_t size, int pass)
 	if (rc)
 		return fail_sys(-rc, "a message of %zu bytes can not be sent", size);
 
-	union control control = {0};
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
 	struct iovec part = {(void *)(uintptr_t)message, size};
 	struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1};
 	if (pass >= 0) {
@@ -262,6 +268,19 @@ int sock_send(int fd, const void *message, size_t size, int pass)
 	return fail_sys(errno, "a message of %zu bytes can not be sent", size);
 }
 
+void sock_discard_by(void (*by)(int fd))
+{
+	discard = by;
+}
+
+void sock_discard(int fd)
+{
+	if (discard)
+		discard(fd);
+	else
+		close(fd);
+}
+
 /* Keep the first descriptor that came, if it is wanted, and close all others: a peer must not fill our table. */
 static void take_passed(struct msghdr *head, int *passed)
 {
@@ -275,30 +294,60 @@ static void take_passed(struct msghdr *head, int *passed)
 			if (passed && *passed < 0)
 				*passed = fd;
 			else
-				close(fd);
+				sock_discard(fd);
 		}
 	}
 }
 
-ssize_t sock_recv(int fd, void *message, size_t capacity, int *passed)
+/* Whatever is there, and the descriptor beside it. *@flags: those of recvmsg(). */
+static ssize_t receive(int fd, void *to, size_t capacity, int *passed, int *flags)
 {
-	union control control;
-	struct iovec part = {message, capacity};
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = {to, capacity};
 	struct msghdr head = {
 	    .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
 
-	if (passed)
-		*passed = -1;
 	ssize_t size = recvmsg(fd, &head, MSG_CMSG_CLOEXEC);
 	if (size < 0) {
 		if (errno == EAGAIN || errno == EINTR || errno == ECONNRESET)
 			return -errno;
 		return fail_sys(errno, "a message can not be received");
 	}
+	*flags = head.msg_flags;
 	/* A message that is not delivered brings no descriptor either. */
 	bool refused = size == 0 || (head.msg_flags & MSG_TRUNC);
 	take_passed(&head, refused ? NULL : passed);
-	if (head.msg_flags & MSG_TRUNC)
+	return size;
+}
+
+ssize_t sock_recv(int fd, void *message, size_t capacity, int *passed)
+{
+	int flags;
+
+	if (passed)
+		*passed = -1;
+	ssize_t size = receive(fd, message, capacity, passed, &flags);
+	if (size >= 0 && (flags & MSG_TRUNC))
 		return fail(EMSGSIZE, "a message is longer than %zu bytes", capacity);
 	return size;
+}
+
+ssize_t sock_read(int fd, void *to, size_t capacity)
+{
+	int flags;
+
+	return receive(fd, to, capacity, NULL, &flags);
+}
+
+void sock_refuse_passed(int fd)
+{
+#ifdef SO_PASSRIGHTS
+	int no = 0;
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+#else
+	(void)fd;
+#endif
 }

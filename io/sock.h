@@ -54,9 +54,26 @@ int sock_send(int fd, const void *message, size_t size, int pass);
 /**
  * sock_recv() - one message.
  * @passed  out: the descriptor that came beside it, now the caller's, or -1; any further ones are closed. May be NULL:
- *          then all are closed.
+ *          then all are. Closed: by sock_discard().
  * Returns its size, 0 at the end (the peer has closed), or -errno: -EAGAIN, -EINTR, -EMSGSIZE (longer than @capacity).
  */
 ssize_t sock_recv(int fd, void *message, size_t capacity, int *passed);
+
+/** sock_read() - what there is to be read from a SOCK_STREAM socket; descriptors beside it are discarded. Returns its
+ * size, 0 at the end, or -errno: -EAGAIN, -EINTR. */
+ssize_t sock_read(int fd, void *to, size_t capacity);
+
+/** sock_refuse_passed() - from now on nobody can pass descriptors to this socket, nor to those that are accepted from it:
+ * who tries gets -EPERM. Of no effect before Linux 6.16: then they come, and have to be discarded. */
+void sock_refuse_passed(int fd);
+
+/**
+ * sock_discard() - close @fd, which somebody else has opened, or which has unread messages that may hold such: closing
+ * can take as long as that one likes (SO_LINGER; files of FUSE and NFS).
+ * sock_discard_by() - leave that to @by from now on, in this process; NULL, as at the start: close(). Not while other
+ * threads use sockets.
+ */
+void sock_discard(int fd);
+void sock_discard_by(void (*by)(int fd));
 
 #endif

@@ -14,8 +14,9 @@
  *     |
  *   close
  *
- * One thread. It sleeps in epoll; before that it looks for a short while whether a worker, or a client that has just
- * been answered, has something at once, since waking a sleeping process costs more than most jobs.
+ * One thread, but for those that close descriptors (closer.c). It sleeps in epoll; before that it looks for a short while
+ * whether a worker, or a client that has just been answered, has something at once, since waking a sleeping process costs
+ * more than most jobs.
  */
 #include "coordinator.h"
 
@@ -26,8 +27,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "closer.h"
 #include "cpu.h"
 #include "fault.h"
 #include "log.h"
@@ -46,7 +49,7 @@
 static void close_last_client(struct coordinator *c)
 {
 	if (c->last_client >= 0)
-		close(c->last_client);
+		sock_discard(c->last_client);
 	c->last_client = -1;
 }
 
@@ -56,7 +59,9 @@ void coordinator_let_go(struct coordinator *c, int fd)
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
 	for (const struct peer *peer = c->peers; peer; peer = peer->next) {
 		if (!peer->gone || c->options->foreground) {
-			close(fd);
+			/* It learns it now, whenever the descriptor is closed. */
+			shutdown(fd, SHUT_RDWR);
+			sock_discard(fd);
 			return;
 		}
 	}
@@ -279,7 +284,7 @@ static bool last_look(struct coordinator *c)
 	if (!c->peers_count)
 		return true;
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->listener, NULL);
-	close(c->listener);
+	sock_discard(c->listener);
 	c->listener = -1;
 	if (start_listen(c))
 		c->stop = true;
@@ -327,6 +332,7 @@ int coordinator_run(const struct coordinator_options *options)
 	if (options->foreground || getenv("VARVE_LOG"))
 		log_open((enum log_level)options->settings->values[SET_LOG_LEVEL]);
 	fault_role("coordinator");
+	sock_discard_by(closer_close);
 	int r = start_open(&c);
 	if (r) {
 		start_refuse(&c, r);

@@ -63,7 +63,11 @@ int metrics_socket_open(struct metrics_socket *m, struct coordinator *coordinato
 		m->readers[i].fd = -1;
 	m->listener = handed;
 	int r = handed < 0 && path ? listen_at(m, path) : 0;
-	return r || m->listener < 0 ? r : watch(m, EPOLL_CTL_ADD, m->listener, EPOLLIN, m);
+	if (r || m->listener < 0)
+		return r;
+	/* Others than this user may connect, if the directory and the group let them. */
+	sock_refuse_passed(m->listener);
+	return watch(m, EPOLL_CTL_ADD, m->listener, EPOLLIN, m);
 }
 
 static void drop(struct metrics_socket *m, struct metrics_reader *reader)
@@ -72,7 +76,7 @@ static void drop(struct metrics_socket *m, struct metrics_reader *reader)
 		return;
 	/* A worker that is being forked may have it still: then epoll would, too. */
 	epoll_ctl(m->coordinator->epoll, EPOLL_CTL_DEL, reader->fd, NULL);
-	close(reader->fd);
+	sock_discard(reader->fd);
 	buf_free(&reader->text);
 	*reader = (struct metrics_reader) {.fd = -1};
 }
@@ -110,7 +114,7 @@ static void send_some(struct metrics_socket *m, struct metrics_reader *reader)
 	}
 	/* What it has written and nobody has read would turn the end of the answer into a reset. */
 	char rest[1024];
-	for (int i = 0; i < 16 && recv(reader->fd, rest, sizeof(rest), MSG_DONTWAIT) > 0; i++)
+	for (int i = 0; i < 16 && sock_read(reader->fd, rest, sizeof(rest)) > 0; i++)
 		;
 	drop(m, reader);
 }
@@ -192,8 +196,8 @@ static void hear_request(struct metrics_socket *m, struct metrics_reader *reader
 static void hear(struct metrics_socket *m, struct metrics_reader *reader)
 {
 	char *to = reader->request + reader->request_size;
-	ssize_t n = recv(reader->fd, to, sizeof(reader->request) - 1 - reader->request_size, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	ssize_t n = sock_read(reader->fd, to, sizeof(reader->request) - 1 - reader->request_size);
+	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n < 0) {
 		drop(m, reader);

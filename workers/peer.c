@@ -29,7 +29,7 @@ struct peer *peer_new(struct coordinator *coordinator, int fd)
 		r = fail_sys(errno, "a client's socket");
 	if (r) {
 		free(peer);
-		close(fd);
+		sock_discard(fd);
 		return NULL;
 	}
 	peer->coordinator = coordinator;
@@ -141,7 +141,7 @@ static void request_ends(struct peer *peer)
 	peer->waiting = false;
 	buf_free(&peer->held);
 	if (peer->held_fd >= 0)
-		close(peer->held_fd);
+		sock_discard(peer->held_fd);
 	peer->held_fd = -1;
 	free(peer->kept);
 	peer->kept = NULL;

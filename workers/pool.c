@@ -23,6 +23,7 @@
 
 #include "cpu.h"
 #include "pool_state.h"
+#include "sock.h"
 
 #define HANG_MS 30000u
 
@@ -137,7 +138,7 @@ void pool_close(struct pool *pool, int grace_ms)
 
 	for (unsigned i = 0; i < RING_SLOTS; i++) {
 		if (pool->posted[i].fd >= 0)
-			close(pool->posted[i].fd);
+			sock_discard(pool->posted[i].fd);
 		if (pool->posted[i].used && pool->events.dropped)
 			pool->events.dropped(pool->events.arg, pool->posted[i].cookie);
 	}
@@ -181,7 +182,7 @@ int pool_post(struct pool *pool, const struct job *job, unsigned reach, void *co
 		err = ring_post(&pool->ring, job, reach, &ticket);
 	if (err < 0) {
 		if (own >= 0)
-			close(own);
+			sock_discard(own);
 		return err;
 	}
 	pool->posted[ticket.slot] =
@@ -209,7 +210,7 @@ void pool_end(struct pool *pool, uint32_t slot, struct job *job)
 	void *cookie = posted->cookie;
 
 	if (posted->fd >= 0)
-		close(posted->fd);
+		sock_discard(posted->fd);
 	*posted = (struct posted) {.fd = -1};
 	if (--pool->in_flight == 0)
 		pool->idle_since_ns = clock_now();

@@ -31,6 +31,7 @@
 
 #include "cpu.h"
 #include "fault.h"
+#include "sock.h"
 #include "worker_limits.h"
 #include "worker_talk.h"
 
@@ -177,6 +178,7 @@ static int shed(const struct worker_start *start)
 	snprintf(name, sizeof(name), "varve-%s-%u", role ? role : start->index < 100 ? "worker" : "work", start->index);
 	prctl(PR_SET_NAME, name);
 	shed_signals();
+	sock_discard_by(NULL); /* whoever does that is a thread, and was not forked */
 	fault_role("worker");
 	err_clear();
 	int err = shm_remap_readonly(&start->setup->catalog->shm);

@@ -1,18 +1,23 @@
 /*
  * store_hostile.c - whoever can connect to the socket can send what he likes: he is dropped, and disturbs nobody.
  */
+#include "helper_service.h"
 #include "helper_trouble.h"
 #include "wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define SIZE 40000
+/** Most that one message can bring. */
+#define PASSED_MAX 253
 
 TestSuite(hostile, .init = store_setup, .fini = store_teardown, .timeout = 60);
 
@@ -25,26 +30,35 @@ static int connect_raw(void)
 	return fd;
 }
 
-static void send_with(int sock, const void *data, size_t size, int pass)
+/* With @pass beside it, @times over. Whether it went off. */
+static bool send_with_many(int sock, const void *data, size_t size, int pass, int times)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
 	} control = {.bytes = {0}};
 	struct iovec iov = {(void *)(uintptr_t)data, size};
 	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 	if (pass >= 0) {
 		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
+		message.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)times);
 		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &pass, sizeof(int));
+		c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)times);
+		for (int i = 0; i < times; i++)
+			memcpy(CMSG_DATA(c) + sizeof(int) * (size_t)i, &pass, sizeof(int));
 	}
 	/* The other side may have had enough of us already. */
-	if (sendmsg(sock, &message, MSG_NOSIGNAL) < 0)
-		cr_assert(errno == EPIPE || errno == ECONNRESET || errno == EMSGSIZE, "%m");
+	if (sendmsg(sock, &message, MSG_NOSIGNAL) >= 0)
+		return true;
+	cr_assert(errno == EPIPE || errno == ECONNRESET || errno == EMSGSIZE || errno == EPERM, "%m");
+	return false;
+}
+
+static void send_with(int sock, const void *data, size_t size, int pass)
+{
+	send_with_many(sock, data, size, pass, 1);
 }
 
 /* It is dropped, or told that this can not be; either way within a moment. */
@@ -151,9 +165,31 @@ Test(hostile, a_client_that_is_silent_or_does_not_read_delays_nobody)
 	cr_assert(!store_is_clean(), "%s", store_is_clean());
 }
 
-/* ---- answers that are not read ---------------------------------------------------------------------------------- */
+/* ---- descriptors that are slow to close ------------------------------------------------------------------------- */
 
-#define ASKED 4000
+static int unread = -1;
+
+/* Whoever closes it last waits for twenty seconds: what was sent is not read, and has to be before. */
+static int lingering(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	struct linger linger = {1, 20};
+	static char bytes[1 << 16];
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert(!bind(listener, (struct sockaddr *)&address, size) && !listen(listener, 1));
+	cr_assert(!getsockname(listener, (struct sockaddr *)&address, &size));
+	cr_assert(!connect(fd, (struct sockaddr *)&address, size));
+	if (unread >= 0)
+		close(unread);
+	unread = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	cr_assert(unread >= 0 && !setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	close(listener);
+	return fd;
+}
 
 /* A new client is greeted, and what it wants is done. */
 static void expect_served(void)
@@ -166,6 +202,89 @@ static void expect_served(void)
 	varve_log_free(log);
 	varve_vm_close(vm);
 }
+
+static void pass_lingering(int sock, const void *data, size_t size, int times)
+{
+	int fd = lingering();
+	/* Where it was not passed, it is ours alone. */
+	if (!send_with_many(sock, data, size, fd, times))
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger) {0, 0}, sizeof(struct linger));
+	close(fd);
+}
+
+/* The coordinator has one thread for everybody. How long close() takes, whoever passes a descriptor decides. */
+Test(hostile, a_descriptor_that_is_slow_to_close_keeps_nobody_waiting)
+{
+	static const uint8_t log[8] = {WIRE_LOG, 0, 0, 0, 2}, nonsense[8] = {0xff, 0xff};
+	uint8_t checkout[8 + 64] = {WIRE_CHECKOUT, 0, 0, 0, 3};
+	setenv("VARVE_SILENCE_MS", "3000", 1);
+	setenv("VARVE_INLINE", "0", 1);
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", SIZE, 'a', NULL);
+	pid_t coordinator = coordinator_pid(vm);
+	for (int way = 0; way < 6; way++) {
+		int sock = connect_raw();
+		if (way != 1)
+			greet(sock);
+		if (way == 0) /* a request that takes none */
+			pass_lingering(sock, log, sizeof(log), 1);
+		if (way == 1) /* no request */
+			pass_lingering(sock, nonsense, sizeof(nonsense), 1);
+		if (way == 2) /* more than anything takes */
+			pass_lingering(sock, log, sizeof(log), PASSED_MAX);
+		if (way == 3) /* the wrong one */
+			pass_lingering(sock, checkout, sizeof(checkout), 1);
+		if (way == 4) { /* never read: what is before it ends the connection */
+			kill(coordinator, SIGSTOP);
+			send_with(sock, nonsense, sizeof(nonsense), -1);
+			pass_lingering(sock, log, sizeof(log), 1);
+			kill(coordinator, SIGCONT);
+		}
+		if (way == 5) /* as if it were a payload */
+			pass_lingering(sock, (uint8_t[16]) {WIRE_LOG, 0, WIRE_IN_MEMFD, 0, 2, 0, 0, 0, 8}, 16, 1);
+		expect_served();
+		close(sock);
+		expect_served();
+	}
+	close(unread);
+	varve_vm_close(vm);
+}
+
+/* The socket of the metrics may be open to others. */
+Test(hostile, a_reader_of_metrics_that_passes_descriptors_keeps_nobody_waiting)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *path = store_path("../metrics"), *args[] = {"--metrics", path, NULL};
+	struct service_setup setup = {.args = args};
+	static char answer[1 << 16];
+	setenv("VARVE_SILENCE_MS", "3000", 1);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	struct service service = service_start(&setup);
+	service_wait_ready();
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", SIZE, 'a', NULL);
+	for (int way = 0; way < 3; way++) {
+		int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		cr_assert(connect(sock, (struct sockaddr *)&address, sizeof(address)) == 0);
+		const char *text = way == 0 ? "GET / HT" : way == 1 ? "POST /" : "GET / HTTP/1.0\r\n\r\n";
+		/* The kernel may refuse to pass it at all. */
+		pass_lingering(sock, text, strlen(text), 1);
+		close(sock);
+		expect_served();
+	}
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert(connect(sock, (struct sockaddr *)&address, sizeof(address)) == 0);
+	cr_assert(send(sock, "GET / HTTP/1.0\r\n\r\n", 18, 0) == 18);
+	cr_assert(recv(sock, answer, sizeof(answer), MSG_WAITALL) > 1000);
+	close(sock);
+	close(unread);
+	varve_vm_close(vm);
+	service_end(&service);
+}
+
+/* ---- answers that are not read ---------------------------------------------------------------------------------- */
+
+#define ASKED 4000
 
 /* Else they would pile up in the coordinator's memory: a few bytes ask for the whole log. */
 Test(hostile, who_does_not_take_answers_is_not_heard_and_gets_all_of_them_later)

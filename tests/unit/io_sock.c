@@ -7,7 +7,7 @@
 #include "io_fixture.h"
 #include "sock.h"
 
-TestSuite(sock, .init = fixture_open, .fini = fixture_close);
+TestSuite(sock, .init = fixture_open, .fini = fixture_close, .timeout = 30);
 
 Test(sock, a_message_arrives_whole_or_not_at_all)
 {
@@ -70,11 +70,14 @@ Test(sock, a_descriptor_comes_beside_its_message)
 	cr_assert_eq(fixture_descriptors(), before);
 }
 
+/* The kernel passes no more with one message. */
+#define PASSED_MAX 253
+
 /* A message as no one of ours sends it: with @count descriptors. */
 static void send_many(int sock, size_t size, int count)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(int) * 64)];
+		char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
 		struct cmsghdr align;
 	} control = {0};
 	char message[64] = {1};
@@ -102,7 +105,7 @@ Test(sock, descriptors_that_nobody_asked_for_are_closed)
 
 	cr_assert_eq(sock_pair(fds), 0);
 	int before = fixture_descriptors();
-	for (int count = 1; count <= 64; count *= 2) {
+	for (int count = 1; count <= PASSED_MAX; count = count == 128 ? PASSED_MAX : count * 2) {
 		send_many(fds[0], 1, count);
 		cr_assert_eq(sock_recv(fds[1], message, sizeof(message), NULL), 1);
 		cr_assert_eq(fixture_descriptors(), before);
@@ -119,6 +122,40 @@ Test(sock, descriptors_that_nobody_asked_for_are_closed)
 		cr_assert_eq(passed, -1);
 		cr_assert_eq(fixture_descriptors(), before);
 	}
+}
+
+static int discarded;
+
+static void count_discarded(int fd)
+{
+	discarded++;
+	close(fd);
+}
+
+/* Closing may take long: whoever must not wait for it has all of them handed to somebody else, none closed by the kernel. */
+Test(sock, what_is_discarded_goes_where_it_was_asked_to)
+{
+	char message[64];
+	int fds[2];
+	int passed;
+
+	cr_assert_eq(sock_pair(fds), 0);
+	sock_discard_by(count_discarded);
+	send_many(fds[0], 1, PASSED_MAX);
+	cr_assert_eq(sock_recv(fds[1], message, sizeof(message), NULL), 1);
+	cr_assert_eq(discarded, PASSED_MAX);
+	send_many(fds[0], 1, PASSED_MAX);
+	cr_assert_eq(sock_recv(fds[1], message, sizeof(message), &passed), 1);
+	cr_assert_eq(discarded, 2 * PASSED_MAX - 1);
+	sock_discard(passed);
+	cr_assert_eq(discarded, 2 * PASSED_MAX);
+	send_many(fds[0], 1, 3);
+	cr_assert_eq(sock_read(fds[1], message, sizeof(message)), 1);
+	cr_assert_eq(discarded, 2 * PASSED_MAX + 3);
+	sock_discard_by(NULL);
+	sock_discard(fds[1]);
+	cr_assert_eq(discarded, 2 * PASSED_MAX + 3);
+	close(fds[0]);
 }
 
 /* SIGPIPE would end the program that embeds the library. */
