@@ -342,6 +342,16 @@ ssize_t sock_read(int fd, void *to, size_t capacity)
 	return receive(fd, to, capacity, NULL, &flags);
 }
 
+bool sock_brings(int fd)
+{
+	char byte;
+	struct iovec part = {&byte, 1};
+	struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1};
+
+	/* A look takes nothing out: that there would have been no room is all that happens. */
+	return recvmsg(fd, &head, MSG_PEEK | MSG_DONTWAIT) >= 0 && (head.msg_flags & MSG_CTRUNC);
+}
+
 void sock_refuse_passed(int fd)
 {
 #ifdef SO_PASSRIGHTS

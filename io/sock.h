@@ -6,6 +6,7 @@
 #ifndef IO_SOCK_H
 #define IO_SOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -62,6 +63,9 @@ ssize_t sock_recv(int fd, void *message, size_t capacity, int *passed);
 /** sock_read() - what there is to be read from a SOCK_STREAM socket; descriptors beside it are discarded. Returns its
  * size, 0 at the end, or -errno: -EAGAIN, -EINTR. */
 ssize_t sock_read(int fd, void *to, size_t capacity);
+
+/** sock_brings() - whether descriptors come with what would be received next; takes neither. Does not wait. */
+bool sock_brings(int fd);
 
 /** sock_refuse_passed() - from now on nobody can pass descriptors to this socket, nor to those that are accepted from it:
  * who tries gets -EPERM. Of no effect before Linux 6.16: then they come, and have to be discarded. */

@@ -69,7 +69,7 @@ void coordinator_let_go(struct coordinator *c, int fd)
 	c->last_client = fd;
 }
 
-static void add_peer(struct coordinator *c, int fd)
+void coordinator_add(struct coordinator *c, int fd)
 {
 	struct peer *peer = peer_new(c, fd);
 	if (!peer) {
@@ -84,17 +84,14 @@ static void add_peer(struct coordinator *c, int fd)
 	c->peers_count++;
 }
 
-static void accept_all(struct coordinator *c)
-{
-	int fd;
-	while (c->listener >= 0 && (fd = sock_accept(c->listener)) >= 0)
-		add_peer(c, fd);
-}
-
 static void read_peer(struct peer *peer)
 {
 	static struct wire_message message;
 	for (int i = 0; i < 16 && peer_heard(peer); i++) {
+		if (door_burdened() && sock_brings(peer->fd)) {
+			peer_close(peer);
+			return;
+		}
 		int r = wire_recv(peer->fd, &message);
 		if (r == -EAGAIN || r == -EINTR)
 			return;
@@ -123,6 +120,7 @@ static void bury(struct coordinator *c)
 		*at = peer->next;
 		c->peers_count--;
 		peer_free(peer);
+		door_left(c);
 	}
 }
 
@@ -145,7 +143,7 @@ static void on_signal(struct coordinator *c)
 static void handle(struct coordinator *c, const struct epoll_event *event)
 {
 	if (event->data.ptr == &c->listener)
-		accept_all(c);
+		door_accept(c);
 	else if (event->data.ptr == &c->signals)
 		on_signal(c);
 	else if (!dispatch_event(&c->dispatch, event->data.ptr) &&
@@ -214,7 +212,7 @@ static int sooner(int a, int b)
 /* None of these has anything to do while nobody works, or wants to: then this process sleeps until it is woken. */
 static int next_due(struct coordinator *c)
 {
-	int due = sooner(requests_tick(c), dispatch_timeout(&c->dispatch));
+	int due = sooner(sooner(door_tick(c), requests_tick(c)), dispatch_timeout(&c->dispatch));
 	return sooner(due, sooner(metrics_socket_timeout(&c->metrics), notify_timeout(&c->notify)));
 }
 
@@ -280,7 +278,8 @@ static bool last_look(struct coordinator *c)
 	sock_unlink(&c->store.own, SOCKET_NAME, c->listener_inode);
 	if (c->heir)
 		return true;
-	accept_all(c);
+	while (door_accept(c))
+		;
 	if (!c->peers_count)
 		return true;
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->listener, NULL);
@@ -343,7 +342,7 @@ int coordinator_run(const struct coordinator_options *options)
 	start_settling(&c);
 	notify_ready(&c.notify);
 	if (options->client >= 0)
-		add_peer(&c, options->client);
+		coordinator_add(&c, options->client);
 	do
 		serve(&c);
 	while (!last_look(&c));

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "dispatch.h"
+#include "door.h"
 #include "figures.h"
 #include "metrics_socket.h"
 #include "notify.h"
@@ -47,6 +48,7 @@ struct coordinator {
 	struct figures figures;
 	struct metrics_socket metrics;
 	struct notify notify; /**< the service manager, if there is one */
+	struct door door;
 	bool handed; /**< the listener is the service manager's: it stays when this process ends */
 };
 
@@ -88,6 +90,9 @@ void request_peer_gone(struct peer *peer);
 /* ---- answers.c: requests that only look, answered at once ---- */
 
 bool answer(struct peer *peer, enum wire_type type, struct cursor *payload);
+
+/** coordinator_add() - @fd is a client's socket. */
+void coordinator_add(struct coordinator *c, int fd);
 
 /** coordinator_let_go() - close a client's socket; that of the last client only when all is closed, so that the client
  * can wait for that. */

@@ -196,6 +196,10 @@ static void hear_request(struct metrics_socket *m, struct metrics_reader *reader
 static void hear(struct metrics_socket *m, struct metrics_reader *reader)
 {
 	char *to = reader->request + reader->request_size;
+	if (door_burdened() && sock_brings(reader->fd)) {
+		drop(m, reader);
+		return;
+	}
 	ssize_t n = sock_read(reader->fd, to, sizeof(reader->request) - 1 - reader->request_size);
 	if (n == -EAGAIN || n == -EINTR)
 		return;

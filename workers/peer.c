@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "coordinator.h"
+#include "cpu.h"
 #include "sock.h"
 
 /** Answers to one request that a client may leave unread before it is cut off. */
@@ -34,6 +35,7 @@ struct peer *peer_new(struct coordinator *coordinator, int fd)
 	}
 	peer->coordinator = coordinator;
 	peer->fd = fd;
+	peer->since_ns = clock_now();
 	peer->events = event.events;
 	peer->held_fd = -1;
 	return peer;

@@ -31,6 +31,7 @@ struct peer {
 	int fd;
 	pid_t pid;
 	bool greeted;
+	uint64_t since_ns; /**< when it came */
 	bool gone; /**< the socket is closed; freed when no operation of it is under way */
 
 	/* the request under way */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,6 +52,8 @@ static void be_service(const struct service_setup *setup, int err)
 	struct stat st;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(err, 2);
+	if (setup->files)
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit) {setup->files, setup->files});
 	for (int i = 0; setup->environment && setup->environment[i]; i++)
 		putenv((char *)(uintptr_t)setup->environment[i]);
 	if (setup->journal && !fstat(2, &st)) {

@@ -19,6 +19,7 @@ struct service_setup {
 	const char *const *args; /**< further ones, likewise */
 	int handed; /**< a descriptor that it shall find as number 3, with LISTEN_FDS and LISTEN_PID; 0 or less: none */
 	int handed_metrics; /**< the same, as number 4 */
+	unsigned files; /**< its limit of open files; 0: as it is */
 	int pipe_size; /**< of its standard error; 0: as it comes */
 	bool journal; /**< JOURNAL_STREAM says that its standard error is the journal */
 };

@@ -282,6 +282,31 @@ Test(hostile, a_reader_of_metrics_that_passes_descriptors_keeps_nobody_waiting)
 	service_end(&service);
 }
 
+/* A file system may not answer for good. Then that descriptor stays, and others must be closed all the same. */
+Test(hostile, descriptors_that_are_never_closed_keep_nobody_waiting)
+{
+	uint8_t cancel[8] = {WIRE_CANCEL, 0, 0, 0, 9};
+	struct service_setup setup = {.files = 256};
+	setenv("VARVE_SILENCE_MS", "3000", 1);
+	fault_set("coordinator", "closer.close:1+:hang", true);
+	struct service service = service_start(&setup);
+	service_wait_ready();
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", SIZE, 'a', NULL);
+	int sock = connect_raw(), sent = 0;
+	greet(sock);
+	/* It is cut off before it has used up all that there are. */
+	struct pollfd p = {sock, POLLIN, 0};
+	while (poll(&p, 1, 0) == 0 && sent++ < 10000)
+		send_with_many(sock, cancel, sizeof(cancel), STDERR_FILENO, 8);
+	cr_assert(p.revents & POLLHUP, "%d descriptors were taken", 8 * sent);
+	expect_served();
+	expect_served();
+	varve_vm_close(vm);
+	service_end(&service);
+	fault_clear();
+}
+
 /* ---- answers that are not read ---------------------------------------------------------------------------------- */
 
 #define ASKED 4000
@@ -315,4 +340,88 @@ Test(hostile, who_does_not_take_answers_is_not_heard_and_gets_all_of_them_later)
 	cr_assert(recv(sock, answer, sizeof(answer), 0) > 12);
 	close(sock);
 	varve_vm_close(vm);
+}
+
+/* ---- connections that say nothing ------------------------------------------------------------------------------- */
+
+#define CROWD 200
+
+static void crowd(int *socks)
+{
+	for (int i = 0; i < CROWD; i++)
+		socks[i] = connect_raw();
+}
+
+/* It does not run round in circles: whenever one looks, it sleeps. */
+static void expect_asleep(pid_t pid)
+{
+	char path[64], line[512];
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	for (int asleep = 0, i = 0; asleep < 20; i++) {
+		cr_assert(i < 5000, "it does not come to rest");
+		usleep(1000);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t size = read(fd, line, sizeof(line) - 1);
+		close(fd);
+		cr_assert(size > 0);
+		line[size] = 0;
+		asleep = strstr(line, ") S ") ? asleep + 1 : 0;
+	}
+}
+
+/* More connections than there are descriptors: those that a session's work takes are not given away. */
+Test(hostile, a_crowd_at_the_door_takes_nothing_from_those_inside)
+{
+	static const char *const environment[] = {"VARVE_HELLO_MS=86400000", "VARVE_INLINE=0", NULL};
+	struct service_setup setup = {.files = 128, .environment = environment};
+	struct service service = service_start(&setup);
+	struct varve_restore_options options = VARVE_RESTORE_INIT;
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id m = id_of("M");
+	int socks[CROWD];
+	service_wait_ready();
+	struct varve_vm *vm = store_open();
+	struct varve_id a = store_commit_one(vm, "M", SIZE, 'a', NULL);
+	store_commit_one(vm, "M", SIZE, 'b', NULL);
+	must(varve_session_begin(vm, 0, &session));
+	must(varve_session_module(session, &m, &memory));
+	crowd(socks);
+	service_log_until(&service, "others wait until some leave");
+	/* Workers are forked for it. */
+	options.workers = 8;
+	must(varve_restore(vm, &a, &options, NULL));
+	cr_assert(*(char *)varve_memory_base(memory) == 'a');
+	must(varve_session_abandon(session));
+	expect_asleep(service.pid);
+	const char *once = strstr(service_log(&service), "others wait until some leave");
+	cr_assert(once && !strstr(once + 1, "others wait until some leave"), "%s", once);
+	for (int i = 0; i < CROWD; i++)
+		close(socks[i]);
+	expect_served();
+	varve_vm_close(vm);
+	service_end(&service);
+}
+
+/* Whoever says nothing is cut off, the sooner the more want to come in. */
+Test(hostile, who_only_connects_pushes_out_nobody_for_long)
+{
+	static const char *const environment[] = {"VARVE_HELLO_MS=1000", NULL};
+	struct service_setup setup = {.files = 128, .environment = environment};
+	struct service service = service_start(&setup);
+	int socks[CROWD];
+	service_wait_ready();
+	struct varve_vm *vm = store_open();
+	store_commit_one(vm, "M", SIZE, 'a', NULL);
+	crowd(socks);
+	expect_served();
+	for (int i = 0; i < CROWD; i++) {
+		struct pollfd p = {socks[i], POLLIN, 0};
+		cr_assert(poll(&p, 1, 20000) == 1 && (p.revents & POLLHUP), "connection %d is kept", i);
+		close(socks[i]);
+	}
+	/* It has greeted, and may be silent for as long as it likes. */
+	store_commit_one(vm, "M", SIZE, 'b', NULL);
+	varve_vm_close(vm);
+	service_end(&service);
 }

@@ -158,6 +158,29 @@ Test(sock, what_is_discarded_goes_where_it_was_asked_to)
 	close(fds[0]);
 }
 
+Test(sock, what_a_message_brings_is_known_without_taking_it)
+{
+	char message[64];
+	int fds[2];
+	int passed;
+
+	cr_assert_eq(sock_pair(fds), 0);
+	int before = fixture_descriptors();
+	cr_assert_not(sock_brings(fds[1]));
+	cr_assert_eq(sock_send(fds[0], "x", 1, -1), 0);
+	cr_assert_not(sock_brings(fds[1]));
+	send_many(fds[0], 2, 2);
+	cr_assert_eq(sock_recv(fds[1], message, sizeof(message), NULL), 1);
+	cr_assert(sock_brings(fds[1]));
+	cr_assert_eq(fixture_descriptors(), before);
+	cr_assert_eq(sock_recv(fds[1], message, sizeof(message), &passed), 2);
+	cr_assert_geq(passed, 0);
+	close(passed);
+	close(fds[0]);
+	cr_assert_not(sock_brings(fds[1]));
+	close(fds[1]);
+}
+
 /* SIGPIPE would end the program that embeds the library. */
 Test(sock, a_peer_that_is_gone_is_an_error_and_no_signal)
 {
