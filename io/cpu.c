@@ -215,14 +215,3 @@ unsigned long long clock_now(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (unsigned long long)now.tv_sec * 1000000000ull + (unsigned long long)now.tv_nsec;
 }
-
-unsigned long long clock_limit(const char *name, unsigned usual_ms)
-{
-	const char *text = secure_getenv(name);
-	char *end = NULL;
-	unsigned long ms = text ? strtoul(text, &end, 10) : 0;
-
-	if (!text || *end || ms > 86400000)
-		ms = 0;
-	return (ms ? ms : usual_ms) * 1000000ull;
-}

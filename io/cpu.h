@@ -25,8 +25,4 @@ static inline void cpu_relax(void)
 /** clock_now() - CLOCK_MONOTONIC, nanoseconds. */
 unsigned long long clock_now(void);
 
-/** clock_limit() - a time-out that the environment may set: the milliseconds in the variable @name, 1 to 86,400,000, else
- * @usual_ms. Returns nanoseconds. */
-unsigned long long clock_limit(const char *name, unsigned usual_ms);
-
 #endif

@@ -112,7 +112,8 @@ static bool says_nothing(const struct peer *peer)
 int door_tick(struct coordinator *c)
 {
 	uint64_t now = clock_now(), first = UINT64_MAX;
-	uint64_t patience = clock_limit("VARVE_HELLO_MS", HELLO_MS) / (c->door.shut ? HURRY : 1);
+	uint64_t ms = c->options->settings->variables[VARIABLE_HELLO_MS];
+	uint64_t patience = (ms ? ms : HELLO_MS) * 1000000u / (c->door.shut ? HURRY : 1);
 	if (c->door.shut && c->door.again_ns) {
 		first = c->door.again_ns;
 		if (first <= now)

@@ -94,6 +94,7 @@ static const char *const outputs[] = {"stderr", NULL};
 
 static const struct row variables[VARIABLES] = {
     [VARIABLE_HANG_MS] = {.name = "hang-ms", .allowed = "a number from 1 to 86400000", .min = 1, .max = 86400000},
+    [VARIABLE_HELLO_MS] = {.name = "hello-ms", .allowed = "a number from 1 to 86400000", .min = 1, .max = 86400000},
     [VARIABLE_INLINE] = {.name = "inline", .allowed = "0 or 1", .max = 1, .fallback = 1},
     [VARIABLE_LOG] = {.name = "log", .allowed = "stderr", .form = CHOICE, .choices = outputs},
 };

@@ -32,6 +32,7 @@ enum setting {
 /** What only the environment says: VARVE_HANG_MS and so on. */
 enum variable {
 	VARIABLE_HANG_MS, /**< pool_setup.hang_ms; 0: it does not say */
+	VARIABLE_HELLO_MS, /**< how long a client may wait with its greeting; 0: it does not say */
 	VARIABLE_INLINE, /**< 0: the coordinator runs no job itself */
 	VARIABLE_LOG, /**< "stderr" is all that it can be: the library acts on it (spawn.c) */
 	VARIABLES
