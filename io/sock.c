@@ -5,10 +5,12 @@
  * base directory may lie deeper than that.
  */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -231,6 +233,12 @@ int sock_peer(int fd, pid_t *pid, uid_t *uid)
 	if (uid)
 		*uid = peer.uid;
 	return 0;
+}
+
+bool sock_unread(int fd)
+{
+	int bytes = 0;
+	return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
 int sock_send(int fd, const void *message, size_t size, int pass)

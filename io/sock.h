@@ -48,6 +48,9 @@ int sock_accept(int listener);
 /** sock_peer() - the peer's process, user. */
 int sock_peer(int fd, pid_t *pid, uid_t *uid);
 
+/** sock_unread() - whether the peer has not read yet all that it was sent. */
+bool sock_unread(int fd);
+
 /** sock_send() - one message, with descriptor @pass beside it (-1: none). -EAGAIN if the socket does not block and is
  * full; -EPIPE, -ECONNRESET: the peer is gone. */
 int sock_send(int fd, const void *message, size_t size, int pass);

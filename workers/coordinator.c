@@ -87,7 +87,7 @@ void coordinator_add(struct coordinator *c, int fd)
 static void read_peer(struct peer *peer)
 {
 	static struct wire_message message;
-	for (int i = 0; i < 16 && peer_heard(peer); i++) {
+	for (int i = 0; i < 16 && !peer->gone; i++) {
 		if (door_burdened() && sock_brings(peer->fd)) {
 			peer_close(peer);
 			return;
@@ -149,10 +149,9 @@ static void handle(struct coordinator *c, const struct epoll_event *event)
 	else if (!dispatch_event(&c->dispatch, event->data.ptr) &&
 	         !metrics_socket_event(&c->metrics, event->data.ptr)) {
 		struct peer *peer = event->data.ptr;
-		/* Of one that has gone there is nothing to be read as long as something is queued: sending tells. */
-		if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		if (event->events & EPOLLOUT)
 			peer_flush(peer);
-		if (event->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		if (!peer->gone && event->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 			read_peer(peer);
 	}
 }

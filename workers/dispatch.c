@@ -278,7 +278,7 @@ int dispatch_open(struct dispatch *d, struct store *store, const struct settings
 	        .method = (enum read_method)set[SET_IO],
 	        .depth = (unsigned)set[SET_QUEUE_DEPTH],
 	        .min = (unsigned)set[SET_MIN_WORKERS],
-	        .idle_ms = (unsigned)set[SET_IDLE_TIMEOUT],
+	        .idle_ms = set[SET_IDLE_TIMEOUT] < UINT32_MAX ? (unsigned)set[SET_IDLE_TIMEOUT] : UINT32_MAX,
 	        .hang_ms = (unsigned)settings->variables[VARIABLE_HANG_MS],
 	        .tiers_percent = (unsigned)set[SET_BACKGROUND_DISK],
 	        .memory_limit = set[SET_MEMORY_LIMIT],

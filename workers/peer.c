@@ -36,25 +36,17 @@ struct peer *peer_new(struct coordinator *coordinator, int fd)
 	peer->coordinator = coordinator;
 	peer->fd = fd;
 	peer->since_ns = clock_now();
-	peer->events = event.events;
 	peer->held_fd = -1;
 	return peer;
 }
 
-bool peer_heard(const struct peer *peer)
+static void ask_for_room(struct peer *peer, bool ask)
 {
-	return !peer->gone && (!peer->parcels || peer->request);
-}
-
-/* Says to epoll what is waited for. */
-static void watch(struct peer *peer)
-{
-	struct epoll_event event = {.data.ptr = peer};
-	event.events = (peer_heard(peer) ? (uint32_t)EPOLLIN : 0) | (peer->parcels ? (uint32_t)EPOLLOUT : 0);
-	if (peer->gone || event.events == peer->events)
+	if (ask == peer->wants_out)
 		return;
+	struct epoll_event event = {.events = EPOLLIN | (ask ? EPOLLOUT : 0), .data.ptr = peer};
 	epoll_ctl(peer->coordinator->epoll, EPOLL_CTL_MOD, peer->fd, &event);
-	peer->events = event.events;
+	peer->wants_out = ask;
 }
 
 static void parcel_free(struct parcel *parcel)
@@ -88,7 +80,7 @@ static void queue(struct peer *peer, enum wire_type type, uint32_t serial, const
 		at = &(*at)->next;
 	*at = parcel;
 	peer->parcels_count++;
-	watch(peer);
+	ask_for_room(peer, true);
 }
 
 void peer_send(struct peer *peer, enum wire_type type, uint32_t serial, const struct buf *payload, int pass)
@@ -131,7 +123,8 @@ void peer_flush(struct peer *peer)
 		peer->parcels_count--;
 		parcel_free(parcel);
 	}
-	watch(peer);
+	if (!peer->gone)
+		ask_for_room(peer, false);
 }
 
 static void request_ends(struct peer *peer)
@@ -149,7 +142,6 @@ static void request_ends(struct peer *peer)
 	peer->kept = NULL;
 	peer->kept_count = 0;
 	peer->shrinking = peer->shrunk = false;
-	watch(peer);
 }
 
 void peer_reply(struct peer *peer, const struct buf *payload, int pass)

@@ -1,8 +1,8 @@
 /*
  * peer.h - a connected client: its socket, the request it waits for, the answers it has not read yet.
  *
- * Nothing a client does or leaves undone holds up others: sockets do not block, and from one that has answers to take no
- * further request is read. So what is queued for it is what one request had for an answer.
+ * Nothing a client does or leaves undone holds up others: sockets do not block, and one that asks again before it has read
+ * its last answer is cut off. So what is queued for it is what one request had for an answer.
  */
 #ifndef WORKERS_PEER_H
 #define WORKERS_PEER_H
@@ -58,7 +58,7 @@ struct peer {
 
 	struct parcel *parcels;
 	unsigned parcels_count;
-	uint32_t events; /**< what epoll is asked about */
+	bool wants_out; /**< epoll is asked about room */
 };
 
 /** peer_new() - for a connected socket, which becomes its own, whatever is returned. NULL with a sentence. */
@@ -74,10 +74,6 @@ void peer_sign(struct peer *peer, enum wire_type type, const struct buf *payload
 /** peer_reply() - end its request: @result 0 with @payload (NULL: nothing more), or an error with @text. */
 void peer_reply(struct peer *peer, const struct buf *payload, int pass);
 void peer_reply_error(struct peer *peer, int result, const char *text);
-
-/** peer_heard() - whether messages of it are read: not while the answer to its last request is queued. While a request is
- * under way they are: it may be cancelled, and any other message is the end of the peer. */
-bool peer_heard(const struct peer *peer);
 
 /** peer_flush() - send what is queued. */
 void peer_flush(struct peer *peer);

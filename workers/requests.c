@@ -9,6 +9,7 @@
 
 #include "cpu.h"
 #include "requests.h"
+#include "sock.h"
 
 #define PROGRESS_NS 50000000u
 #define ALIVE_NS 1000000000u
@@ -231,10 +232,13 @@ static void hold(struct peer *peer, struct wire_message *message, const struct c
 		peer_close(peer);
 }
 
+/* One at a time, and nobody asks again who has not read the answer before: there may be a memfd in it, and of those that are
+ * on their way the system gives a user no more than a process may have open. */
 static void begin_request(struct peer *peer, struct wire_message *message)
 {
 	struct cursor payload = message->payload;
-	if (peer->request || !message->serial || peer->greeted == (message->type == WIRE_HELLO)) {
+	if (peer->request || !message->serial || peer->greeted == (message->type == WIRE_HELLO) ||
+	    (peer->greeted && sock_unread(peer->fd))) {
 		peer_close(peer);
 		return;
 	}
