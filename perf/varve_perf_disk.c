@@ -235,16 +235,20 @@ static int private_disk(const char *path, struct perf_case *c)
 int store_disk(const struct store *store, struct perf_case *c)
 {
 	char path[PATH_MAX];
-	struct varve_stat *stat;
+	struct varve_log *log;
 	memset(&c->disk, 0, sizeof(c->disk));
-	if (varve_stat(store->vm, &stat) < 0)
-		return perf_fail("asking for the state of the store: %s", varve_last_error());
-	for (size_t i = 0; i < stat->modules_count; i++) {
-		c->disk.base_bytes += stat->modules[i].base_bytes;
-		c->disk.delta_bytes += stat->modules[i].deltas_bytes;
-		c->disk.last_bytes += stat->modules[i].last_bytes;
+	if (varve_log(store->vm, &log) < 0)
+		return perf_fail("asking for the history of the store: %s", varve_last_error());
+	for (size_t i = 0; i < log->count; i++) {
+		const struct varve_commit_info *commit = &log->commits[i];
+		for (size_t m = 0; m < commit->modules_count; m++) {
+			const struct varve_module_info *info = &commit->modules[m];
+			*(info->kind == VARVE_KIND_BASE     ? &c->disk.base_bytes
+			    : info->kind == VARVE_KIND_LAST ? &c->disk.last_bytes
+			                                    : &c->disk.delta_bytes) += info->stored_bytes;
+		}
 	}
-	varve_stat_free(stat);
+	varve_log_free(log);
 	snprintf(path, sizeof(path), "%s/.varve/modules", store->path);
 	return private_disk(path, c);
 }
