@@ -56,7 +56,8 @@ struct frames_sum {
 };
 struct frames_sum frames_sum(const struct job_context *context, uint32_t module, const struct map *file);
 
-/** frame_whole() - whether the one at @start is what it should be; frames_whole() - whether all that are in the file are what they should be. */
+/** frame_whole() - whether the one at @start is what it should be; frames_whole() - whether all that are in the file
+ * are what they should be. */
 bool frame_whole(const struct job_context *context, uint32_t module, const struct map *file, const struct start *start);
 bool frames_whole(const struct job_context *context, uint32_t module, const struct map *file);
 

@@ -15,8 +15,8 @@ static size_t round_page(uint64_t size)
 	return (size_t)((size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1));
 }
 
-/* Memory for @want bytes, of an image of @size. What a job gives back at its end is not worth huge pages where few pages of it are touched: each
- * touch would clear one. */
+/* Memory for @want bytes, of an image of @size. What a job gives back at its end is not worth huge pages where few
+ * pages of it are touched: each touch would clear one. */
 static int reserve(struct image *image, size_t want, uint64_t size, bool sparse)
 {
 	if (want <= image->capacity)

@@ -41,10 +41,9 @@ struct record_scan {
  *
  * A record that the file's end cuts off (a whole head that promises more than is there; less than a head; a tail of
  * zero bytes; a last record whose checksum is wrong and that ends where the file ends) is torn: reading stops before
- * it, without an error; where several records were being appended, only zeros may follow. Any other damage is -EBADMSG with a sentence that gives the offset. A type or version that is
- * not known is -EPROTONOSUPPORT. @fn's result, if not 0, ends the reading and is returned, the offset put before its
- * sentence.
- */
+ * it, without an error; where several records were being appended, only zeros may follow. Any other damage is -EBADMSG
+ * with a sentence that gives the offset. A type or version that is not known is -EPROTONOSUPPORT. @fn's result, if not
+ * 0, ends the reading and is returned, the offset put before its sentence. */
 int record_read(const void *bytes, size_t size,
     int (*fn)(void *arg, enum record_type type, uint64_t sequence, struct cursor *payload), void *arg,
     struct record_scan *scan);

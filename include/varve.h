@@ -279,7 +279,8 @@ struct varve_restore_options {
  * no longer than the restore would have. For small modules that is done when the call returns; where it takes more than
  * 50 ms it goes on afterwards, behind the call and also behind the program's end, and calls that need modules wait for it:
  * to read backing files themselves is then to be done in a session. If this VM has one it goes on, but its memories are
- * empty until varve_session_module() gives them again.
+ * empty until varve_session_module() gives them again; taking them away needs some microseconds for each, which counts
+ * where a session has more than 5,000.
  *
  * Returns 0, -ENOENT (no such commit), -EBUSY (another VM has a session), -EBADMSG (damage; the file is named), -ECANCELED.
  * After an error every backing file is at the commit where it was; a session's uncommitted changes may be gone.

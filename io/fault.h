@@ -4,8 +4,8 @@
  * VARVE_FAULT in the environment (ignored in set-user-id programs) holds a list, separated by commas, of
  * NAME:COUNT:ACTION. The COUNT-th passage through NAME (from 1), in any one process, does ACTION: an errno name
  * ("ENOSPC", "EIO", "ENOMEM", ...) makes fault_at() return it, negative; "kill" ends the process as by SIGKILL;
- * "stop" stops it as by SIGSTOP; "hang" never returns; "exit" calls _exit(66). COUNT+ (a plus sign behind the number): this and every later
- * passage. NAME may end in "*": all points with that beginning, counted together.
+ * "stop" stops it as by SIGSTOP; "hang" never returns; "exit" calls _exit(66). COUNT+ (a plus sign behind the
+ * number): this and every later passage. NAME may end in "*": all points with that beginning, counted together.
  * VARVE_FAULT_ROLE, if set, restricts it to processes that called fault_role() with that name ("coordinator",
  * "worker"); a library client has the role "client" from the start.
  * VARVE_FAULT_FILE, if set, names a file that is made (O_EXCL) when a fault strikes; where it is there already the

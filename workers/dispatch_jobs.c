@@ -105,8 +105,8 @@ static bool is_small(struct dispatch *d, const struct op *op, const struct job *
 	}
 }
 
-/* Whether it is no step at all, or a small one, from what the backing file holds, as far as can be told without looking at files: the job
- * may say yet that this way does not lead there. */
+/* Whether it is no step at all, or a small one, from what the backing file holds, as far as can be told without looking
+ * at files: the job may say yet that this way does not lead there. */
 static bool is_near(const struct dispatch *d, const struct op *op, const struct job *job)
 {
 	const struct catalog *catalog = &d->store->catalog;

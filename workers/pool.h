@@ -70,8 +70,9 @@ struct pool;
 /** For pool_setup.spin_ns: sleep at once. */
 #define POOL_SPIN_NEVER UINT64_MAX
 
-/** pool_open() - a pool of at most @workers processes, of which setup->min are started at once, and the others when jobs
- * wait. Where the system allows fewer than the minimum there are fewer, at least one, until it allows more. @epoll: a descriptor of epoll, to which the pool adds its descriptors with data.ptr == the pool. */
+/** pool_open() - a pool of at most @workers processes, of which setup->min are started at once, and the others when
+ * jobs wait. Where the system allows fewer than the minimum there are fewer, at least one, until it allows more.
+ * @epoll: a descriptor of epoll, to which the pool adds its descriptors with data.ptr == the pool. */
 int pool_open(
     const struct pool_setup *setup, const struct pool_events *events, unsigned workers, int epoll, struct pool **pool);
 
@@ -109,8 +110,9 @@ void pool_tick(struct pool *pool);
 /** pool_kill_stopped() - workers that were stopped (SIGSTOP) are killed, and so replaced. pool_tick() does it, too. */
 void pool_kill_stopped(struct pool *pool);
 
-/** pool_timeout() - milliseconds until pool_tick() is due: a second after the last one (or setup->hang_ms, if that is less) while there are jobs, or workers
- * come and go; -1: not before something happens. So a pool without work costs nothing. */
+/** pool_timeout() - milliseconds until pool_tick() is due: a second after the last one (or setup->hang_ms, if that is
+ * less) while there are jobs, or workers come and go; -1: not before something happens. So a pool without work costs
+ * nothing. */
 int pool_timeout(const struct pool *pool);
 
 /** pool_sleep_begin() - before epoll_wait(): false if there are ended jobs to reap. pool_sleep_end() after it. @more: all

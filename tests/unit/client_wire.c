@@ -247,7 +247,8 @@ Test(wire, a_report_comes_back)
 	cr_assert(!c.bad && !cursor_left(&c));
 	cr_assert_arr_eq(out.commit.bytes, in.commit.bytes, VARVE_ID_SIZE);
 	cr_assert(out.modules == 2 && out.modules_total == 3 && out.bytes_written == 4 && out.bytes_read == 5);
-	cr_assert(out.deltas_applied == 6 && out.seconds > 7.49 && out.seconds < 7.51 && out.workers == 8 && out.share == 0.25);
+	cr_assert(out.deltas_applied == 6 && out.seconds > 7.49 && out.seconds < 7.51 && out.workers == 8 &&
+	          out.share == 0.25);
 	buf_free(&b);
 }
 
