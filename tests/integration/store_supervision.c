@@ -256,6 +256,72 @@ Test(supervision, a_verification_that_is_cancelled_does_not_go_on)
 	varve_vm_close(vm);
 }
 
+/* ---- cancelling ---------------------------------------------------------------------------------------------------- */
+
+static int stop_at_once(void *arg, const struct varve_report *so_far)
+{
+	(void)so_far;
+	++*(int *)arg;
+	return 1;
+}
+
+static void *cancel_soon(void *arg)
+{
+	usleep(3000);
+	varve_vm_cancel(arg);
+	return NULL;
+}
+
+/* All or nothing, also when it is not an error that ends it. */
+Test(supervision, a_restore_that_is_cancelled_leaves_every_module_where_it_was)
+{
+	enum { MODULES = 60 };
+	struct varve_vm *vm = store_open();
+	struct varve_session *session;
+	struct varve_memory *memory;
+	struct varve_id ids[2];
+	static char image[200000];
+	char name[16];
+	for (int k = 0; k < 2; k++) {
+		must(varve_session_begin(vm, 0, &session));
+		for (int m = 0; m < MODULES; m++) {
+			snprintf(name, sizeof(name), "M%d", m);
+			struct varve_id id = id_of(name);
+			if (k == 0)
+				must(varve_session_deploy(session, &id, sizeof(image), &memory));
+			else
+				must(varve_session_module(session, &id, &memory));
+			noise(varve_memory_base(memory), sizeof(image), (uint64_t)(100 * k + m));
+		}
+		must(varve_session_commit(session, NULL, &ids[k]));
+	}
+	for (int i = 0; i < 10; i++) {
+		struct varve_restore_options options = VARVE_RESTORE_INIT;
+		struct varve_id head;
+		pthread_t thread;
+		int calls = 0, way = i % 2;
+		if (way) {
+			options.progress = stop_at_once;
+			options.progress_arg = &calls;
+		} else {
+			cr_assert(pthread_create(&thread, NULL, cancel_soon, vm) == 0);
+		}
+		int r = varve_restore(vm, &ids[0], &options, NULL);
+		if (!way)
+			pthread_join(thread, NULL);
+		cr_assert(r == 0 || r == -ECANCELED, "%d, %s", r, varve_last_error());
+		must(varve_resolve(vm, "HEAD", &head));
+		cr_assert(memcmp(&head, &ids[r ? 1 : 0], sizeof(head)) == 0);
+		for (int m = 0; m < MODULES; m++) {
+			snprintf(name, sizeof(name), "M%d", m);
+			noise(image, sizeof(image), (uint64_t)((r ? 100 : 0) + m));
+			store_expect(name, image, sizeof(image));
+		}
+		must(varve_restore(vm, &ids[1], NULL, NULL));
+	}
+	varve_vm_close(vm);
+}
+
 /* ---- memories that get shorter ----------------------------------------------------------------------------------- */
 
 static sigjmp_buf landing;
