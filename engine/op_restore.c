@@ -370,11 +370,6 @@ const struct varve_report *op_restore_report(const struct op *op)
 	return &((const struct op_restore *)op)->report;
 }
 
-bool op_is_restore(const struct op *op)
-{
-	return op->kind == &restore_kind;
-}
-
 void op_restore_workers(struct op *op, unsigned workers)
 {
 	((struct op_restore *)op)->report.workers = op->limit && op->limit < workers ? op->limit : workers;

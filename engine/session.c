@@ -19,8 +19,7 @@ int session_busy(const struct store *store)
 		return fail(
 		    EBUSY, "process %d has the session of this store; wait for its end", (int)store->session.pid);
 	return fail(EBUSY,
-	    "a process still maps memories of a session whose coordinator died; end that process, or its "
-	    "session");
+	    "a process still maps memories of a session whose coordinator died; end that process, or its session");
 }
 
 int session_lock(struct store *store)

@@ -148,8 +148,6 @@ void op_commit_id(const struct op *op, struct varve_id *id);
  * is one, is the asker's. */
 struct op *op_restore(struct store *store, uint32_t commit, unsigned workers, bool dry);
 const struct varve_report *op_restore_report(const struct op *op);
-/** op_is_restore() - whether it is one: a request for a restore may have to wait for an operation of another kind. */
-bool op_is_restore(const struct op *op);
 /** op_restore_workers() - how many workers there are: the most that can take part. */
 void op_restore_workers(struct op *op, unsigned workers);
 

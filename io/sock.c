@@ -5,8 +5,8 @@
  * base directory may lie deeper than that.
  */
 #include <errno.h>
-#include <linux/sockios.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>

@@ -42,9 +42,8 @@ struct dispatch {
 	uint64_t jobs_here; /**< jobs that the coordinator ran itself */
 	bool never_inline; /**< VARVE_INLINE=0: hand everything over */
 	char standing[DISPATCH_STANDING][ERR_TEXT + 128];
-	int background_told
-	    [DISPATCH_STANDING]; /**< reasons, -errno, for which background work could not be done: each is
-	                                             logged once */
+	/** reasons, -errno, for which background work could not be done: each is logged once */
+	int background_told[DISPATCH_STANDING];
 	bool again; /**< something has changed: ask all operations once more */
 };
 

@@ -18,6 +18,7 @@ struct group {
 	bool waiting;
 	uint64_t count, done, total;
 	double seconds; /**< the oldest */
+	char labels[LABELS_MAX];
 };
 
 static size_t group(const struct varve_stat *stat, struct group groups[GROUPS_MAX])
@@ -30,8 +31,11 @@ static size_t group(const struct varve_stat *stat, struct group groups[GROUPS_MA
 			g++;
 		if (g == GROUPS_MAX)
 			continue;
-		if (g == count)
+		if (g == count) {
 			groups[count++] = (struct group) {.name = o->name, .waiting = o->waiting};
+			snprintf(groups[g].labels, LABELS_MAX, ",operation=\"%s\",state=\"%s\"", o->name,
+			    o->waiting ? "waiting" : "running");
+		}
 		groups[g].count++;
 		groups[g].done += o->done;
 		groups[g].total += o->total;
@@ -40,39 +44,25 @@ static size_t group(const struct varve_stat *stat, struct group groups[GROUPS_MA
 	return count;
 }
 
-static void group_labels(char labels[LABELS_MAX], const struct group *g)
-{
-	snprintf(labels, LABELS_MAX, ",operation=\"%s\",state=\"%s\"", g->name, g->waiting ? "waiting" : "running");
-}
-
 static void put_under_way(struct text *t, const struct varve_stat *stat)
 {
 	struct group groups[GROUPS_MAX];
 	size_t count = group(stat, groups);
-	char labels[LABELS_MAX];
 	text_family(
 	    t, "operations", "gauge", NULL, "Operations under way or waiting, by kind; none of a kind: no sample.");
-	for (size_t i = 0; i < count; i++) {
-		group_labels(labels, &groups[i]);
-		text_sample(t, "operations", labels, groups[i].count);
-	}
+	for (size_t i = 0; i < count; i++)
+		text_sample(t, "operations", groups[i].labels, groups[i].count);
 	text_family(t, "operation_age_seconds", "gauge", "seconds", "How long ago the oldest of them was asked for.");
-	for (size_t i = 0; i < count; i++) {
-		group_labels(labels, &groups[i]);
-		text_seconds(t, "operation_age_seconds", labels, groups[i].seconds);
-	}
+	for (size_t i = 0; i < count; i++)
+		text_seconds(t, "operation_age_seconds", groups[i].labels, groups[i].seconds);
 	text_family(t, "operation_modules_done", "gauge", NULL, "Modules that they have done; background: jobs.");
-	for (size_t i = 0; i < count; i++) {
-		group_labels(labels, &groups[i]);
+	for (size_t i = 0; i < count; i++)
 		if (!groups[i].waiting)
-			text_sample(t, "operation_modules_done", labels, groups[i].done);
-	}
+			text_sample(t, "operation_modules_done", groups[i].labels, groups[i].done);
 	text_family(t, "operation_modules", "gauge", NULL, "Modules that they have to do, where that is known.");
-	for (size_t i = 0; i < count; i++) {
-		group_labels(labels, &groups[i]);
+	for (size_t i = 0; i < count; i++)
 		if (!groups[i].waiting && groups[i].total)
-			text_sample(t, "operation_modules", labels, groups[i].total);
-	}
+			text_sample(t, "operation_modules", groups[i].labels, groups[i].total);
 }
 
 /* ---- jobs and workers ------------------------------------------------------------------------------------------- */

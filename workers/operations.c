@@ -22,7 +22,7 @@ static void fill_progress(const struct peer *peer, struct varve_operation_stat *
 	const struct store *store = &peer->coordinator->store;
 	const struct op *op = peer->op;
 	stat->done = op->ended;
-	if (peer->request == WIRE_RESTORE && op_is_restore(op)) {
+	if (peer->request == WIRE_RESTORE) {
 		stat->done = op_restore_report(op)->modules;
 		stat->total = op_restore_report(op)->modules_total;
 	} else if (peer->request == WIRE_VERIFY) {
@@ -35,9 +35,10 @@ static void fill_progress(const struct peer *peer, struct varve_operation_stat *
 	/* A commit has more than one job a module. */
 	if (stat->total && stat->done > stat->total)
 		stat->done = stat->total;
-	stat->share = stat->total ? (double)stat->done / (double)stat->total : 0;
-	if (peer->request == WIRE_RESTORE && op_is_restore(op))
+	if (peer->request == WIRE_RESTORE)
 		stat->share = op_restore_report(op)->share;
+	else if (stat->total)
+		stat->share = (double)stat->done / (double)stat->total;
 }
 
 static bool fill(const struct peer *peer, uint64_t now, struct varve_operation_stat *stat)

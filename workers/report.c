@@ -73,7 +73,7 @@ static void put_what(
 		op_commit_id(op, &commit);
 	if (peer->has_target || (peer->request == WIRE_COMMIT && !result))
 		log_id(entry, "commit", &commit);
-	if (peer->request == WIRE_CHECKOUT && op)
+	if (peer->request == WIRE_CHECKOUT)
 		log_id(entry, "module", op_checkout_module(op));
 	if (peer->dry)
 		log_text(entry, "dry_run", "true");
@@ -110,7 +110,7 @@ void report_request(struct peer *peer, const struct op *op, int result, const ch
 static const struct peer *restoring(const struct coordinator *c)
 {
 	for (const struct peer *peer = c->peers; peer; peer = peer->next)
-		if (request_runs(peer) && op_is_restore(peer->op))
+		if (request_runs(peer) && peer->request == WIRE_RESTORE)
 			return peer;
 	return NULL;
 }

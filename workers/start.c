@@ -186,9 +186,8 @@ static int check_reachable(const struct coordinator *c)
 	if (!c->options->foreground || !c->store.read_only)
 		return 0;
 	return fail(EROFS,
-	    "%s can only be read, and a server that nobody can connect to is of no use: commands that look at it start "
-	    "a "
-	    "coordinator of their own",
+	    "%s can only be read, and a server that nobody can connect to is of no use: commands that look at it "
+	    "start a coordinator of their own",
 	    c->options->path);
 }
 

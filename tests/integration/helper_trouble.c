@@ -244,3 +244,21 @@ int how_many(int quick, int full)
 {
 	return getenv("VARVE_LONG") ? full : quick;
 }
+
+bool falls_asleep(pid_t pid, int tries)
+{
+	char path[64], line[512];
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	for (int asleep = 0, i = 0; i < tries; i++) {
+		usleep(1000);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t size = read(fd, line, sizeof(line) - 1);
+		close(fd);
+		cr_assert(size > 0);
+		line[size] = 0;
+		asleep = strstr(line, ") S ") ? asleep + 1 : 0;
+		if (asleep == 20)
+			return true;
+	}
+	return false;
+}

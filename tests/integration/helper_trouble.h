@@ -48,6 +48,9 @@ void child_run(int (*run)(void *arg), void *arg);
 pid_t child_start(int (*run)(void *arg), void *arg);
 int child_end(pid_t pid);
 
+/** falls_asleep() - whether the process @pid, looked at each millisecond, sleeps 20 times in a row within @tries looks. */
+bool falls_asleep(pid_t pid, int tries);
+
 /** expect_verified() - verify names each of @files (NULL at the end; NULL: none) as damaged, and no other. */
 void expect_verified(struct varve_vm *vm, const char *const *files);
 

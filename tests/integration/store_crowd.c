@@ -168,17 +168,7 @@ static int wait_in_line(void *arg)
 /* A process that sleeps behind `here` waits for the answer to its request, which is in the coordinator's socket. */
 static void wait_until_asleep(pid_t pid)
 {
-	char path[64], line[512];
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	for (int asleep = 0, i = 0; asleep < 20 && i < 20000; i++) {
-		usleep(1000);
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		ssize_t size = read(fd, line, sizeof(line) - 1);
-		close(fd);
-		cr_assert(size > 0);
-		line[size] = 0;
-		asleep = strstr(line, ") S ") ? asleep + 1 : 0;
-	}
+	falls_asleep(pid, 20000);
 }
 
 Test(crowd, who_waits_for_a_session_gets_it_in_the_order_of_asking)

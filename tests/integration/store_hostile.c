@@ -347,18 +347,7 @@ static void crowd(int *socks)
 /* It does not run round in circles: whenever one looks, it sleeps. */
 static void expect_asleep(pid_t pid)
 {
-	char path[64], line[512];
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	for (int asleep = 0, i = 0; asleep < 20; i++) {
-		cr_assert(i < 5000, "it does not come to rest");
-		usleep(1000);
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		ssize_t size = read(fd, line, sizeof(line) - 1);
-		close(fd);
-		cr_assert(size > 0);
-		line[size] = 0;
-		asleep = strstr(line, ") S ") ? asleep + 1 : 0;
-	}
+	cr_assert(falls_asleep(pid, 5000), "it does not come to rest");
 }
 
 /* More connections than there are descriptors: those that a session's work takes are not given away. */

@@ -80,6 +80,21 @@ static void *begin(void *arg)
 	return NULL;
 }
 
+/* What becomes of @call if it is cancelled once the coordinator has its request, and says nothing from then on. */
+static int cancelled_in_silence(int type, void *(*call)(void *arg))
+{
+	pthread_t thread;
+	int result = 0;
+	fake.silent_at = type;
+	pthread_create(&thread, NULL, call, &result);
+	while (!fake.seen[type])
+		usleep(500);
+	varve_vm_cancel(vm);
+	pthread_join(thread, NULL);
+	fake.silent_at = 0;
+	return result;
+}
+
 /* Cancelling asks the coordinator; it is not to be waited for if it can not hear. */
 Test(silence, a_call_that_was_cancelled_ends)
 {
@@ -88,17 +103,9 @@ Test(silence, a_call_that_was_cancelled_ends)
 	fake_listen(&fake);
 	cr_assert_eq(varve_vm_open(fake.base, NULL, &vm), 0, "%s", varve_last_error());
 	for (int i = 0; i < 2; i++) {
-		pthread_t thread;
-		int result = 0;
-		fake.silent_at = types[i];
-		pthread_create(&thread, NULL, calls[i], &result);
-		while (!fake.seen[types[i]])
-			usleep(500);
-		varve_vm_cancel(vm);
-		pthread_join(thread, NULL);
+		int result = cancelled_in_silence(types[i], calls[i]);
 		cr_assert_eq(result, -ETIMEDOUT, "%d", result);
 		/* Should it come to itself, there are no bad feelings. */
-		fake.silent_at = 0;
 		look(&result);
 		cr_assert_eq(result, 0);
 	}
@@ -117,18 +124,10 @@ static void *watch(void *arg)
 Test(silence, a_look_at_the_figures_that_was_cancelled_ends_without_waiting_for_silence)
 {
 	setenv("VARVE_SILENCE_MS", "86400000", 1);
-	pthread_t thread;
-	int result = 0;
 	fake_listen(&fake);
 	cr_assert_eq(varve_vm_open(fake.base, NULL, &vm), 0, "%s", varve_last_error());
-	fake.silent_at = WIRE_STAT;
-	pthread_create(&thread, NULL, watch, &result);
-	while (!fake.seen[WIRE_STAT])
-		usleep(500);
-	varve_vm_cancel(vm);
-	pthread_join(thread, NULL);
+	int result = cancelled_in_silence(WIRE_STAT, watch);
 	cr_assert_eq(result, -ECANCELED, "%d", result);
-	fake.silent_at = 0;
 	watch(&result);
 	cr_assert_eq(result, 0);
 	fake_stop(&fake);
